@@ -1,0 +1,1 @@
+"""Education and recommendation data pipeline with forecasting."""

@@ -1,0 +1,1 @@
+"""Tables to batches: splits, memory-mapped interactions, data modules."""

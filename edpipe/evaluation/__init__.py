@@ -1,0 +1,1 @@
+"""Metrics, baselines, equity and the report."""

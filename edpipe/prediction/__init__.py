@@ -1,0 +1,1 @@
+"""A trained model and a table to a prediction table."""

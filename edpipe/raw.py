@@ -1,0 +1,209 @@
+"""The raw layer as a contract: which relations ingestion writes and the warehouse reads.
+
+A relation is a folder ``<home>/raw/<source>/<relation>/`` of Parquet shards with a ``manifest.json``.
+Only shards that the manifest lists count: a reader never sees a half-written relation, because the
+manifest is replaced by rename after its shards are complete.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edpipe.errors import SourceError
+
+MANIFEST_FILE = "manifest.json"
+MANIFEST_VERSION = 1
+
+# Column types are DuckDB's names; `student_id` stands only in member names of EdNet's archives, and
+# `source_row` counts the data rows of one member or file from 1, rejected rows included.
+_STUDENT_ROW = {"student_id": "VARCHAR", "source_row": "INTEGER"}
+_ACTION = {
+    "timestamp": "BIGINT",
+    "action_type": "VARCHAR",
+    "item_id": "VARCHAR",
+    "source": "VARCHAR",
+    "user_answer": "VARCHAR",
+    "platform": "VARCHAR",
+}
+
+RAW_SCHEMAS: dict[tuple[str, str], dict[str, str]] = {
+    ("ednet", "kt1"): {
+        **_STUDENT_ROW,
+        "timestamp": "BIGINT",
+        "solving_id": "INTEGER",
+        "question_id": "VARCHAR",
+        "user_answer": "VARCHAR",
+        "elapsed_time": "BIGINT",
+    },
+    ("ednet", "kt2"): {**_STUDENT_ROW, **_ACTION},
+    ("ednet", "kt3"): {**_STUDENT_ROW, **_ACTION},
+    ("ednet", "kt4"): {**_STUDENT_ROW, **_ACTION, "cursor_time": "BIGINT"},
+    ("ednet", "questions"): {
+        "source_row": "INTEGER",
+        "question_id": "VARCHAR",
+        "bundle_id": "VARCHAR",
+        "explanation_id": "VARCHAR",
+        "correct_answer": "VARCHAR",
+        "part": "INTEGER",
+        "tags": "VARCHAR",
+        "deployed_at": "BIGINT",
+    },
+    ("ednet", "lectures"): {
+        "source_row": "INTEGER",
+        "lecture_id": "VARCHAR",
+        "part": "INTEGER",
+        "tags": "VARCHAR",
+        "video_length": "BIGINT",
+        "deployed_at": "BIGINT",
+    },
+    ("ednet", "payments"): {
+        "source_row": "INTEGER",
+        "payment_item_id": "VARCHAR",
+        "type": "VARCHAR",
+        "duaration": "BIGINT",
+        "number_of_questions": "BIGINT",
+    },
+    ("ednet", "coupons"): {
+        "source_row": "INTEGER",
+        "coupon_id": "VARCHAR",
+        "coupon_type": "VARCHAR",
+        "duration": "BIGINT",
+    },
+    # One row a source row, in file order; a problem with several KCs is repeated in two of the layouts.
+    ("assistments", "answers"): {
+        "source_file": "VARCHAR",
+        "split": "VARCHAR",  # train, valid or test when the file name says so
+        "student_id": "VARCHAR",
+        "source_row": "INTEGER",  # order within the student, from 1
+        "problem_id": "VARCHAR",
+        "kc_id": "VARCHAR",
+        "correct": "INTEGER",
+        "is_original": "BOOLEAN",
+        "attempt_count": "INTEGER",
+        "hint_count": "INTEGER",
+        "response_milliseconds": "BIGINT",
+        "opportunity": "INTEGER",
+    },
+}
+
+REJECT_SCHEMA: dict[str, str] = {
+    "source": "VARCHAR",
+    "relation": "VARCHAR",
+    "file": "VARCHAR",
+    "source_row": "INTEGER",
+    "reason": "VARCHAR",
+    "raw_text": "VARCHAR",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RawInput:
+    """One file or folder that was read: identity enough to see that it changed."""
+
+    path: str
+    size: int
+    sha256: str = ""
+    mtime_ns: int = 0
+    num_members: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RawShard:
+    """One Parquet file of rows and, where rows were refused, one of rejects."""
+
+    file: str
+    rows: int
+    rejects_file: str = ""
+    rejected_rows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a raw relation holds and where it came from.
+
+    ``source_rows = rows + rejected_rows``; members left out by a student selection are counted in
+    ``excluded_members`` and named by ``selection``.
+    """
+
+    source: str
+    relation: str
+    fingerprint: str
+    inputs: list[RawInput]
+    shards: list[RawShard]
+    release: str = ""
+    licence: str = ""
+    selection: str = "all students"
+    excluded_members: int = 0
+    created_at: str = ""
+    version: int = MANIFEST_VERSION
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def rows(self) -> int:
+        """Rows kept."""
+        return sum(shard.rows for shard in self.shards)
+
+    @property
+    def rejected_rows(self) -> int:
+        """Rows refused with a reason."""
+        return sum(shard.rejected_rows for shard in self.shards)
+
+    @property
+    def source_rows(self) -> int:
+        """Rows read from the inputs."""
+        return self.rows + self.rejected_rows
+
+
+def relation_dir(raw_dir: Path, source: str, relation: str) -> Path:
+    """Return the folder of a raw relation."""
+    return raw_dir / source / relation
+
+
+def read_manifest(raw_dir: Path, source: str, relation: str) -> Manifest | None:
+    """Read the manifest of a relation, or None where there is none.
+
+    Raises
+    ------
+    SourceError
+        If the file is not a manifest of this version.
+    """
+    path = relation_dir(raw_dir, source, relation) / MANIFEST_FILE
+    if not path.exists():
+        return None
+    try:
+        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        data["inputs"] = [RawInput(**item) for item in data["inputs"]]
+        data["shards"] = [RawShard(**item) for item in data["shards"]]
+        manifest = Manifest(**data)
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise SourceError(
+            "A raw manifest cannot be read.",
+            where=str(path),
+            found=str(error),
+            expected=f"a manifest of version {MANIFEST_VERSION}",
+            next_step=f"Delete `{path.parent}` and run `edpipe ingest {source} …` again.",
+        ) from error
+    return manifest
+
+
+def write_manifest(raw_dir: Path, manifest: Manifest) -> Path:
+    """Replace the manifest of a relation by rename; readers see the old or the new one."""
+    path = relation_dir(raw_dir, manifest.source, manifest.relation) / MANIFEST_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".json.tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        json.dump(asdict(manifest), file, indent=1, ensure_ascii=False)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    return path
+
+
+def landed(raw_dir: Path) -> list[Manifest]:
+    """Return the manifests of all relations that have been ingested."""
+    found = (read_manifest(raw_dir, source, relation) for source, relation in RAW_SCHEMAS)
+    return [manifest for manifest in found if manifest is not None]

@@ -1,0 +1,300 @@
+"""Every setting of edpipe: typed, bounded, described, from four places in a fixed order.
+
+Preset < ``edpipe.toml`` < environment (``EDPIPE_…``, nested with ``__``) < flag.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from edpipe.errors import SettingsError
+
+PRESETS = ("smoke", "small", "full")
+SETTINGS_FILE = "edpipe.toml"
+ENVIRONMENT_PREFIX = "EDPIPE_"
+# Names with the prefix that are not settings: where the tests find real data.
+OTHER_ENVIRONMENT_NAMES = frozenset({"EDPIPE_REAL_DATA"})
+
+Preset = Literal["smoke", "small", "full"]
+
+
+def closest(key: str, known: list[str]) -> str:
+    """Return a hint that names the known key most like ``key``."""
+    close = difflib.get_close_matches(key, known, n=1)
+    return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(known)}."
+
+
+def _refuse_unknown(data: Any, known: list[str]) -> None:
+    if not isinstance(data, dict):
+        return
+    unknown = [f"unknown setting {key!r}. {closest(key, known)}" for key in data if key not in known]
+    if unknown:
+        raise ValueError(" ".join(unknown))
+
+
+class Strict(BaseModel):
+    """Settings that refuse keys they do not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _suggest_known_keys(cls, data: Any) -> Any:
+        _refuse_unknown(data, list(cls.model_fields))
+        return data
+
+
+class IngestSettings(Strict):
+    """How foreign files become raw Parquet."""
+
+    workers: int = Field(default=0, ge=0, le=256, description="Processes that read; 0 is one a core.")
+    max_rejects: float = Field(
+        default=0.001, ge=0, le=1, description="Share of rows that may be unusable before the step fails."
+    )
+    shard_mib: int = Field(default=32, ge=1, le=1024, description="Source MiB a shard, before compression.")
+    max_member_mib: int = Field(default=512, ge=1, description="Largest archive member taken, in MiB.")
+    max_ratio: int = Field(default=200, ge=10, description="Largest compression ratio taken from a member.")
+
+
+class WarehouseSettings(Strict):
+    """How the SQL models are built."""
+
+    threads: int = Field(default=0, ge=0, description="DuckDB threads; 0 is one a core.")
+    memory_limit_mib: int = Field(
+        default=2048, ge=256, description="Memory DuckDB may use before it spills to disk, in MiB."
+    )
+    session_idle_minutes: float = Field(
+        default=30, gt=0, description="Minutes without an action after which a new session starts."
+    )
+    mastery_decay: float = Field(
+        default=0.9, gt=0, le=1, description="Weight a mastery estimate loses per opportunity, in (0, 1]."
+    )
+
+
+class SplitSettings(Strict):
+    """How students are divided; a student is wholly in one part."""
+
+    valid: float = Field(default=0.1, gt=0, lt=0.5, description="Share of students for validation.")
+    test: float = Field(default=0.2, gt=0, lt=0.5, description="Share of students for the test, opened once.")
+    salt: str = Field(default="edpipe", description="Word mixed into the hash of the student id.")
+
+
+class TracingSettings(Strict):
+    """Knowledge tracing: which model, how large, how long."""
+
+    model: Literal["attention", "dkt"] = Field(default="attention", description="Kind of tracer.")
+    source: str = Field(default="ednet", description="Source whose interactions are traced.")
+    steps: Literal["questions", "rows"] = Field(
+        default="questions",
+        description="One step a question, or one a source row as in published KC-level protocols (leaks).",
+    )
+    size: int = Field(default=128, ge=8, le=4096, description="Width of the hidden state.")
+    num_layers: int = Field(default=2, ge=1, le=24, description="Number of layers.")
+    num_heads: int = Field(default=8, ge=1, le=64, description="Attention heads; divides `size`.")
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="Share of activations dropped in training.")
+    context_length: int = Field(default=200, ge=2, le=4096, description="Answers a window holds.")
+    batch_size: int = Field(default=64, ge=1, description="Windows a batch.")
+    learning_rate: float = Field(default=1e-3, gt=0, lt=1, description="Peak learning rate of AdamW.")
+    weight_decay: float = Field(default=0.01, ge=0, lt=1, description="Weight decay of AdamW.")
+    max_epochs: int = Field(default=20, ge=1, description="Most passes over the training windows.")
+    patience: int = Field(default=4, ge=1, description="Epochs without better validation before the stop.")
+    ema_decay: float = Field(
+        default=0.999, ge=0, lt=1, description="Decay of the averaged weights; 0 is off."
+    )
+    accelerator: str = Field(default="auto", description="Lightning's accelerator.")
+    devices: str = Field(default="auto", description="Lightning's devices.")
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field(
+        default="32-true", description="Lightning's precision."
+    )
+    strategy: str = Field(default="auto", description="Lightning's strategy.")
+    bootstrap: int = Field(default=200, ge=0, description="Student-level bootstrap draws for intervals.")
+    plausible_auc: float = Field(
+        default=0.9, gt=0.5, le=1, description="A test AUC above this is reported as a likely leak."
+    )
+
+
+class SyntheticSettings(Strict):
+    """Size of the synthetic data that `edpipe demo` makes."""
+
+    students: int = Field(default=400, ge=1, description="Number of synthetic students.")
+    items: int = Field(default=600, ge=20, description="Number of synthetic questions.")
+
+
+class Settings(BaseSettings):
+    """All settings. Build it with :func:`load_settings`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    home: Path = Field(default=Path("data"), description="Folder that holds everything written.")
+    preset: Preset = Field(default="small", description="Named sizes: smoke, small or full.")
+    progress: Literal["auto", "bar", "log", "none"] = Field(
+        default="auto", description="How long work is shown, on stderr."
+    )
+    seed: int = Field(default=7, ge=0, lt=2**31, description="Seed of everything random.")
+    tracking_uri: str = Field(default="", description="MLflow server; empty is SQLite under `home`.")
+    ingest: IngestSettings = IngestSettings()
+    warehouse: WarehouseSettings = WarehouseSettings()
+    split: SplitSettings = SplitSettings()
+    tracing: TracingSettings = TracingSettings()
+    synthetic: SyntheticSettings = SyntheticSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _suggest_known_keys(cls, data: Any) -> Any:
+        _refuse_unknown(data, list(cls.model_fields))
+        return data
+
+    @property
+    def raw_dir(self) -> Path:
+        """Folder of the raw Parquet shards: ``<raw_dir>/<source>/<relation>/``."""
+        return self.home / "raw"
+
+    @property
+    def warehouse_path(self) -> Path:
+        """DuckDB file that builds write; one process at a time."""
+        return self.home / "warehouse.duckdb"
+
+    @property
+    def published_path(self) -> Path:
+        """DuckDB file that anybody reads; replaced by rename after a good build."""
+        return self.home / "published.duckdb"
+
+    @property
+    def predictions_dir(self) -> Path:
+        """Folder of prediction tables as Parquet: ``<predictions_dir>/<table>/``."""
+        return self.home / "predictions"
+
+    @property
+    def runs_dir(self) -> Path:
+        """Folder of training runs: checkpoints, metrics, curves."""
+        return self.home / "runs"
+
+    @property
+    def reports_dir(self) -> Path:
+        """Folder of HTML reports."""
+        return self.home / "reports"
+
+    @property
+    def mlflow_uri(self) -> str:
+        """MLflow tracking URI: the given server, or SQLite under ``home``."""
+        return self.tracking_uri or f"sqlite:///{(self.home / 'mlflow.db').resolve()}"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Use only what :func:`load_settings` hands over: it merges the sources itself."""
+        return (init_settings,)
+
+
+def load_settings(preset: str | None = None, *, file: Path | None = None, **flags: Any) -> Settings:
+    """Read all settings, later places winning: preset, ``edpipe.toml``, environment, flags.
+
+    Parameters
+    ----------
+    preset
+        ``smoke``, ``small`` or ``full``; overrides the one named in the file or the environment.
+    file
+        Settings file; by default ``edpipe.toml`` in the current folder, if it exists.
+    flags
+        Values that win over everything, nested as dictionaries. None values are left out.
+
+    Raises
+    ------
+    SettingsError
+        If a key is unknown (the closest known one is named) or a value is out of range.
+    """
+    file = file or Path(SETTINGS_FILE)
+    _refuse_unknown_environment()
+    from_file = TomlConfigSettingsSource(Settings, file)() if file.exists() else {}
+    from_environment = EnvSettingsSource(Settings)()
+    given = _merge(_merge(from_file, from_environment), _without_none(flags))
+    name = preset or given.get("preset") or "small"
+    if name not in PRESETS:
+        raise SettingsError(
+            f"There is no preset {name!r}.",
+            where="preset",
+            found=repr(name),
+            expected=f"one of {', '.join(PRESETS)}",
+            next_step=closest(str(name), list(PRESETS)),
+        )
+    preset_file = Path(str(resources.files("edpipe") / "presets" / f"{name}.toml"))
+    from_preset = TomlConfigSettingsSource(Settings, preset_file)()
+    merged = _merge(_merge(from_preset, given), {"preset": name})
+    try:
+        return Settings(**merged)
+    except ValidationError as error:
+        raise _settings_error(error, file) from error
+
+
+def _refuse_unknown_environment() -> None:
+    """Refuse ``EDPIPE_…`` names that no setting has; pydantic-settings would pass over them."""
+    groups = {
+        name: list(field.annotation.model_fields)
+        for name, field in Settings.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+    }
+    known = [name for name in Settings.model_fields if name not in groups]
+    known += [f"{group}__{name}" for group, names in groups.items() for name in names]
+    names = [f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in known]
+    for name in os.environ:
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in names and name not in OTHER_ENVIRONMENT_NAMES:
+            raise SettingsError(
+                f"The environment names a setting that does not exist: `{name}`.",
+                where=f"environment variable `{name}`",
+                next_step=closest(name, names),
+            )
+
+
+def _merge(lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(lower)
+    for key, value in upper.items():
+        both = isinstance(merged.get(key), dict) and isinstance(value, dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    kept = {}
+    for key, value in values.items():
+        inner = _without_none(value) if isinstance(value, dict) else value
+        if inner is not None and inner != {}:
+            kept[key] = inner
+    return kept
+
+
+def _settings_error(error: ValidationError, file: Path) -> SettingsError:
+    problems = error.errors()
+    where = "; ".join(
+        f"setting `{'.'.join(str(part) for part in problem['loc']) or 'top level'}`" for problem in problems
+    )
+    messages = "; ".join(str(problem["msg"]).removeprefix("Value error, ") for problem in problems)
+    shown = "; ".join(repr(problem["input"])[:80] for problem in problems)
+    return SettingsError(
+        "The settings are not valid: " + messages,
+        where=where,
+        found=shown,
+        expected="known keys with values in range (`edpipe doctor --settings` lists them)",
+        next_step=f"Correct the flag, the environment variable or `{file}`.",
+    )

@@ -1,0 +1,1 @@
+"""Foreign files to raw Parquet: archives, formats, shards, manifests, rejects."""

@@ -1,0 +1,1 @@
+"""Runs, registry and model cards; the only package that imports mlflow."""

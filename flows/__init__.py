@@ -1,0 +1,1 @@
+"""Prefect flows: order, retries, schedule, links; no work of their own."""

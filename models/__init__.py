@@ -1,0 +1,1 @@
+"""Pure torch: tensors in, tensors out. Knows no file, table or tracker."""

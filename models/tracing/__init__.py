@@ -1,0 +1,1 @@
+"""Knowledge tracing: networks that predict whether the next answer is right."""
