@@ -1,0 +1,58 @@
+# `make` alone lists the targets. `make demo` and `make test` are all a newcomer needs.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export DO_NOT_TRACK := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+export SQLMESH__DISABLE_ANONYMIZED_ANALYTICS := true
+
+.DEFAULT_GOAL := help
+
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(READY): pyproject.toml constraints.txt scripts/environment.py
+	$(PYTHON) scripts/environment.py $(VENV)
+	@touch $(READY)
+
+setup: $(READY)  ## Create the environment
+
+demo: $(READY)  ## Run the whole pipeline on synthetic data
+	$(BIN)/edpipe demo
+
+check: $(READY)  ## Lint, types, import rules, SQL, spelling
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell README.md CHANGELOG.md CONTRIBUTING.md docs edpipe models flows sql tests benchmarks scripts notebooks
+
+browser:  ## Install Chromium for the report's test, where this machine can
+	@$(PYTHON) scripts/browser.py
+
+test: check browser  ## Everything that must pass: checks and the default tests
+	$(BIN)/pytest
+
+test-slow: $(READY)  ## Tests that take minutes
+	$(BIN)/pytest -m slow --timeout 3600
+
+test-gpu: $(READY)  ## Tests that need a CUDA device
+	$(BIN)/pytest -m gpu
+
+fix: $(READY)  ## Format and repair what can be repaired
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)  ## Side-by-side measurements, into benchmarks/results
+	$(BIN)/python benchmarks/ingest.py
+	$(BIN)/python benchmarks/warehouse.py
+
+lock: $(READY)  ## Pin what is installed, so that two installs are equal
+	$(BIN)/python scripts/lock.py > constraints.txt
+
+clean:  ## Remove the environment and caches; data stay
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+
+.PHONY: help setup demo check browser test test-slow test-gpu fix bench lock clean

@@ -1,0 +1,168 @@
+"""The verbs of edpipe as functions: what the command line and the flows call.
+
+Heavy parts are imported inside each verb, so that ``import edpipe`` and ``edpipe --help`` stay quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edpipe.errors import SettingsError, SourceError
+from edpipe.settings import Settings, closest, load_settings
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from edpipe.sources.landing import IngestReport
+    from edpipe.warehouse import BuildPlan, BuildReport, RelationInfo, WarehouseStatus
+
+SOURCES = ("ednet", "assistments")
+
+
+def ingest(
+    source: str,
+    paths: Sequence[Path | str],
+    settings: Settings | None = None,
+    *,
+    students: int | None = None,
+    fraction: float | None = None,
+    max_rejects: float | None = None,
+    dry_run: bool = False,
+) -> IngestReport:
+    """Read foreign files into raw Parquet; a second run does nothing, a killed one goes on.
+
+    Parameters
+    ----------
+    source
+        ``ednet`` or ``assistments``.
+    paths
+        Archives, folders or single files, as downloaded.
+    settings
+        Default: :func:`edpipe.load_settings`.
+    students, fraction
+        Reproducible subset by a hash of the student id (EdNet): about this many students of the
+        published archive, or this share in (0, 1].
+    max_rejects
+        Share of unusable rows, in [0, 1], above which the step fails.
+    dry_run
+        Say what would be done and write nothing.
+
+    Raises
+    ------
+    SourceError
+        If a file is missing, damaged, dangerous, or holds too many unusable rows.
+    """
+    settings = settings or load_settings()
+    found = [Path(path) for path in paths]
+    missing = [str(path) for path in found if not path.exists()]
+    if missing:
+        raise SourceError(
+            "The source does not exist.",
+            where=", ".join(missing),
+            found="no such file or folder",
+            expected="an archive, a folder or a file as downloaded",
+            next_step="Check the path; `edpipe ingest --help` shows examples.",
+            state="Nothing was written.",
+        )
+    if source == "ednet":
+        from edpipe.sources.ednet import ingest_ednet
+
+        return ingest_ednet(
+            found,
+            settings,
+            students=students,
+            fraction=fraction,
+            max_rejects=max_rejects,
+            dry_run=dry_run,
+        )
+    if source == "assistments":
+        from edpipe.sources.assistments import ingest_assistments
+
+        if students is not None or fraction is not None:
+            raise SettingsError(
+                "Subsets by student are for EdNet's archives.",
+                where="flags `--students`, `--fraction`",
+                found="source 'assistments'",
+                next_step="Leave the flags out: these files are small.",
+                state="Nothing was written.",
+            )
+        return ingest_assistments(found, settings, max_rejects=max_rejects, dry_run=dry_run)
+    raise SettingsError(
+        f"There is no source {source!r}.",
+        where="argument SOURCE",
+        found=repr(source),
+        expected=f"one of {', '.join(SOURCES)}",
+        next_step=closest(source, list(SOURCES)),
+        state="Nothing was written.",
+    )
+
+
+def plan(settings: Settings | None = None) -> BuildPlan:
+    """Say what :func:`build` would do and why, with row estimates; writes nothing."""
+    from edpipe import warehouse
+
+    return warehouse.plan_build(settings or load_settings())
+
+
+def build(
+    settings: Settings | None = None, *, models: Sequence[str] = (), full: bool = False, dry_run: bool = False
+) -> BuildReport:
+    """Build the SQL models that changed, audit them, publish; nothing changed means nothing done.
+
+    Parameters
+    ----------
+    settings
+        Default: :func:`edpipe.load_settings`.
+    models
+        Names such as ``core.interactions``; these and what depends on them are built. Empty: all.
+    full
+        Build everything again.
+    dry_run
+        Only plan.
+
+    Raises
+    ------
+    ContractError
+        If an audit fails; the published tables stay as they were.
+    WarehouseBusyError
+        If another process is building.
+    """
+    from edpipe import warehouse
+
+    return warehouse.build(settings or load_settings(), models=models, full=full, dry_run=dry_run)
+
+
+def publish(settings: Settings | None = None) -> Path:
+    """Replace ``published.duckdb`` by rename, predictions included, and return its path."""
+    from edpipe import warehouse
+
+    return warehouse.publish(settings or load_settings())
+
+
+def show(relation: str, settings: Settings | None = None) -> RelationInfo:
+    """Describe a relation: columns with meaning, audits, row count, sample rows, lineage."""
+    from edpipe import warehouse
+
+    return warehouse.describe(settings or load_settings(), relation)
+
+
+def sql(query: str, settings: Settings | None = None) -> pl.DataFrame:
+    """Answer a query over the published tables, read-only.
+
+    Raises
+    ------
+    ContractError
+        If the query is wrong or tries to write, or nothing has been published yet.
+    """
+    from edpipe import warehouse
+
+    return warehouse.query(settings or load_settings(), query)
+
+
+def status(settings: Settings | None = None) -> WarehouseStatus:
+    """Say what exists, how old it is, what is stale and who holds the warehouse."""
+    from edpipe import warehouse
+
+    return warehouse.status(settings or load_settings())
