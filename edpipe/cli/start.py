@@ -1,0 +1,62 @@
+"""Commands to begin with: demo, doctor."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from edpipe.cli.context import settings_of
+from edpipe.cli.output import Format, emit, rows_of, say
+
+FormatFlag = Annotated[Format, typer.Option("--format", help="How rows are printed.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command()(demo)
+    app.command()(doctor)
+
+
+def demo(
+    context: typer.Context,
+    students: Annotated[int | None, typer.Option(help="Synthetic students.", min=20)] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
+    form: FormatFlag = Format.table,
+) -> None:
+    """Run the whole pipeline on synthetic data, in minutes; needs no server, GPU or network.
+
+    Example: `edpipe demo`. Writes below `<home>/demo`; your own data are not touched.
+    """
+    from edpipe import demo as verb
+
+    settings = settings_of(context, synthetic={"students": students})
+    result = verb(settings, dry_run=dry_run)
+    if result is None:
+        return
+    emit(result.metrics, form, title="Test students; intervals by student-level bootstrap")
+    say(f"Report: {result.report}")
+    say(f'Ask:    edpipe --home {result.home} sql "select * from core.students limit 5"')
+
+
+def doctor(
+    context: typer.Context,
+    show_settings: Annotated[
+        bool, typer.Option("--settings", help="List every setting, its value and meaning.")
+    ] = False,
+    form: FormatFlag = Format.table,
+) -> None:
+    """Check this machine: Python, packages, device, memory, disk, servers.
+
+    Example: `edpipe doctor`, `edpipe doctor --settings`.
+    """
+    from edpipe.doctor import examine, setting_rows
+
+    settings = settings_of(context)
+    if show_settings:
+        emit(setting_rows(settings), form)
+        return
+    checks = examine(settings)
+    emit(rows_of(checks, ("check", "state", "found", "next_step")), form)
+    if any(check.state == "problem" for check in checks):
+        raise typer.Exit(1)
