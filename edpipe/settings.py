@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import tomllib
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -227,7 +228,7 @@ def load_settings(preset: str | None = None, *, file: Path | None = None, **flag
     """
     file = file or Path(SETTINGS_FILE)
     _refuse_unknown_environment()
-    from_file = TomlConfigSettingsSource(Settings, file)() if file.exists() else {}
+    from_file = _read_file(file)
     from_environment = EnvSettingsSource(Settings)()
     given = _merge(_merge(from_file, from_environment), _without_none(flags))
     name = preset or given.get("preset") or "small"
@@ -246,6 +247,20 @@ def load_settings(preset: str | None = None, *, file: Path | None = None, **flag
         return Settings(**merged)
     except ValidationError as error:
         raise _settings_error(error, file) from error
+
+
+def _read_file(file: Path) -> dict[str, Any]:
+    if not file.exists():
+        return {}
+    try:
+        return TomlConfigSettingsSource(Settings, file)()
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(
+            "The settings file is not valid TOML.",
+            where=str(file),
+            found=str(error),
+            expected="lines such as `[tracing]` and `size = 64`",
+        ) from error
 
 
 def _refuse_unknown_environment() -> None:

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edpipe.errors import SettingsError
+from edpipe.settings import PRESETS, Settings, load_settings
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for name in ("EDPIPE_HOME", "EDPIPE_PRESET", "EDPIPE_TRACING__SIZE", "EDPIPE_SEED"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_every_later_place_wins_over_the_earlier(monkeypatch, tmp_path):
+    assert load_settings("smoke").tracing.size == 32
+    (tmp_path / "edpipe.toml").write_text("[tracing]\nsize = 40\nnum_layers = 3\n")
+    assert load_settings("smoke").tracing.size == 40
+    monkeypatch.setenv("EDPIPE_TRACING__SIZE", "48")
+    assert load_settings("smoke").tracing.size == 48
+    settings = load_settings("smoke", tracing={"size": 56})
+    assert settings.tracing.size == 56
+    assert settings.tracing.num_layers == 3  # what the flag does not name stays
+
+
+def test_the_preset_can_be_named_in_the_file_and_in_the_environment(monkeypatch, tmp_path):
+    (tmp_path / "edpipe.toml").write_text('preset = "full"\n')
+    assert load_settings().preset == "full"
+    monkeypatch.setenv("EDPIPE_PRESET", "smoke")
+    assert load_settings().tracing.size == 32
+    assert load_settings("small").preset == "small"
+
+
+@pytest.mark.parametrize(
+    ("flags", "hint"),
+    [
+        ({"hoem": "x"}, "'home'"),
+        ({"tracing": {"learning_rte": 1e-3}}, "'learning_rate'"),
+        ({"warehouse": {"treads": 2}}, "'threads'"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_the_closest_known_one(flags, hint):
+    with pytest.raises(SettingsError, match=f"Did you mean {hint}"):
+        load_settings(**flags)
+
+
+def test_an_unknown_key_in_the_file_is_refused(tmp_path):
+    (tmp_path / "edpipe.toml").write_text("[tracing]\nsizee = 40\n")
+    with pytest.raises(SettingsError, match="'size'"):
+        load_settings()
+
+
+def test_an_unknown_name_in_the_environment_is_refused(monkeypatch):
+    monkeypatch.setenv("EDPIPE_HOEM", "x")
+    with pytest.raises(SettingsError, match="EDPIPE_HOME"):
+        load_settings()
+
+
+def test_where_the_tests_find_real_data_is_no_setting(monkeypatch):
+    monkeypatch.setenv("EDPIPE_REAL_DATA", "anywhere")
+    load_settings()
+
+
+def test_a_value_out_of_range_names_the_setting_and_the_value():
+    with pytest.raises(SettingsError, match=r"tracing\.dropout(.|\n)*1\.5"):
+        load_settings(tracing={"dropout": 1.5})
+
+
+def test_an_unknown_preset_is_refused():
+    with pytest.raises(SettingsError, match="'smoke'"):
+        load_settings("smok")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_is_valid(preset):
+    assert load_settings(preset).preset == preset
+
+
+def test_settings_survive_json():
+    settings = load_settings("smoke", home=Path("elsewhere"))
+    assert Settings(**settings.model_dump(mode="json")) == settings
+
+
+def test_a_file_that_is_no_toml_is_refused(tmp_path):
+    (tmp_path / "edpipe.toml").write_text("size = = 3\n")
+    with pytest.raises(SettingsError, match=r"edpipe\.toml"):
+        load_settings()
