@@ -1,5 +1,5 @@
 """The `edpipe` command: parse, call one verb, print."""
 
-from edpipe.cli.main import app, main
+from edpipe.cli.command import app, main
 
 __all__ = ["app", "main"]

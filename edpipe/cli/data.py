@@ -1,0 +1,157 @@
+"""Commands on data: ingest, plan, build, publish, show, sql, status."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edpipe.cli.context import settings_of
+from edpipe.cli.output import Format, emit, say
+
+FormatFlag = Annotated[Format, typer.Option("--format", help="How rows are printed.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    for command in (ingest, plan, build, publish, show, sql, status):
+        app.command()(command)
+
+
+def ingest(
+    context: typer.Context,
+    source: Annotated[str, typer.Argument(help="ednet or assistments.")],
+    paths: Annotated[list[Path], typer.Argument(help="Archives, folders or files, as downloaded.")],
+    students: Annotated[
+        int | None, typer.Option(min=1, help="About this many students, chosen by a hash of their id.")
+    ] = None,
+    fraction: Annotated[
+        float | None, typer.Option(min=0, max=1, help="This share of the students, chosen likewise.")
+    ] = None,
+    max_rejects: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Share of unusable rows that is still accepted.")
+    ] = None,
+    dry_run: DryRun = False,
+    form: FormatFlag = Format.table,
+) -> None:
+    """Read foreign files into raw Parquet; a second run does nothing, a killed one goes on.
+
+    Example: `edpipe ingest ednet EdNet-KT1.zip EdNet-Contents.zip --fraction 0.1`,
+    `edpipe ingest assistments assist2009_pid_train1.csv assist2009_pid_test1.csv`.
+    """
+    from edpipe import ingest as verb
+
+    report = verb(
+        source,
+        paths,
+        settings_of(context),
+        students=students,
+        fraction=fraction,
+        max_rejects=max_rejects,
+        dry_run=dry_run,
+    )
+    emit(report.rows(), form, title="Would be done" if dry_run else "Raw relations")
+
+
+def plan(context: typer.Context, form: FormatFlag = Format.table) -> None:
+    """Say what `build` would do and why, with row estimates.
+
+    Example: `edpipe plan`.
+    """
+    from edpipe import plan as verb
+
+    planned = verb(settings_of(context))
+    emit(planned.rows(), form, title="To build")
+    if not planned.rows():
+        say("Nothing changed: `edpipe build` would do nothing.")
+
+
+def build(
+    context: typer.Context,
+    models: Annotated[
+        list[str] | None, typer.Argument(help="SQL models, such as core.interactions; default all.")
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Build everything again.")] = False,
+    dry_run: DryRun = False,
+    form: FormatFlag = Format.table,
+) -> None:
+    """Build the SQL models that changed, audit them, publish them.
+
+    Example: `edpipe build`, `edpipe build core.sessions --dry-run`.
+    """
+    from edpipe import build as verb
+    from edpipe import plan as plan_verb
+
+    settings = settings_of(context)
+    if dry_run:
+        emit(plan_verb(settings).rows(), form, title="To build")
+        return
+    report = verb(settings, models=models or (), full=full)
+    if not report.models:
+        say("Nothing changed.")
+    emit(report.rows(), form, title=f"Built in {report.seconds:.1f} s")
+    say(f"Published: {report.published}")
+
+
+def publish(context: typer.Context, dry_run: DryRun = False) -> None:
+    """Replace `published.duckdb` by rename, predictions included.
+
+    Example: `edpipe publish`.
+    """
+    from edpipe import publish as verb
+
+    settings = settings_of(context)
+    if dry_run:
+        say(f"Would replace {settings.published_path}.")
+        return
+    say(f"Published: {verb(settings)}")
+
+
+def show(
+    context: typer.Context,
+    relation: Annotated[str, typer.Argument(help="For example core.interactions.")],
+    form: FormatFlag = Format.table,
+) -> None:
+    """Show a relation: meaning of every column, audits, rows, a sample, lineage.
+
+    Example: `edpipe show core.interactions`.
+    """
+    from edpipe import show as verb
+
+    info = verb(relation, settings_of(context))
+    emit(info.column_rows(), form, title=info.name)
+    for line in info.lines():
+        say(line)
+    if form is Format.table and info.sample.height:
+        emit(info.sample, form, title="Sample")
+
+
+def sql(
+    context: typer.Context,
+    query: Annotated[str, typer.Argument(help="One SELECT; `-` reads it from standard input.")],
+    form: FormatFlag = Format.table,
+) -> None:
+    """Ask the published tables, read-only.
+
+    Example: `edpipe sql "select part, count(*) from core.items group by part"`.
+    """
+    from edpipe import sql as verb
+
+    text = sys.stdin.read() if query == "-" else query
+    emit(verb(text, settings_of(context)), form)
+
+
+def status(context: typer.Context, form: FormatFlag = Format.table) -> None:
+    """Say what exists, how old it is, what is stale, and who is writing.
+
+    Example: `edpipe status`.
+    """
+    from edpipe import status as verb
+
+    found = verb(settings_of(context))
+    emit(found.rows(), form, title="Published relations")
+    for line in found.lines():
+        say(line)

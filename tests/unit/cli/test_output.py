@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import io
+import json
+
+import polars as pl
+import pytest
+
+from edpipe.cli import output
+from edpipe.cli.output import Format, emit
+
+ROWS = pl.DataFrame(
+    {
+        "student_id": ["u1", "u2"],
+        "num_answers": [1200, 3],
+        "mastery": [0.123456, None],
+        "kcs": [["1", "2"], []],
+    }
+)
+
+
+def test_json_is_a_list_of_records(capsys):
+    emit(ROWS, Format.json)
+    records = json.loads(capsys.readouterr().out)
+    assert records[0] == {"student_id": "u1", "num_answers": 1200, "mastery": 0.123456, "kcs": ["1", "2"]}
+
+
+def test_csv_can_be_read_back(capsys):
+    emit(ROWS, Format.csv)
+    read = pl.read_csv(io.StringIO(capsys.readouterr().out))
+    assert read["num_answers"].to_list() == [1200, 3]
+
+
+def test_parquet_goes_to_stdout_as_bytes(capsysbinary):
+    emit(ROWS, Format.parquet)
+    assert pl.read_parquet(io.BytesIO(capsysbinary.readouterr().out)).equals(ROWS)
+
+
+def test_a_long_table_says_how_many_rows_there_are(capsys):
+    emit(pl.DataFrame({"n": range(500)}), Format.table)
+    out, err = capsys.readouterr()
+    assert "500 rows" in err
+    assert "│ 199 │" in out
+    assert "│ 200 │" not in out
+
+
+@pytest.mark.parametrize("form", [Format.table, Format.json, Format.csv])
+def test_no_rows_are_no_error(form, capsys):
+    emit([], form)
+    emit(pl.DataFrame({"n": []}), form)
+
+
+def test_missing_values_are_blank_and_yes_is_said_in_words(capsys):
+    emit([{"is_ok": True, "value": None, "count": 1234}], Format.table)
+    out = capsys.readouterr().out
+    assert "yes" in out
+    assert "None" not in out
+    assert "1,234" in out
+
+
+def test_nested_dataclasses_and_paths_become_plain_values(tmp_path):
+    class Item:
+        path = tmp_path
+        names = ("a", "b")
+
+    assert output.rows_of([Item()], ("path", "names")) == [{"path": str(tmp_path), "names": "a, b"}]
