@@ -48,9 +48,9 @@ def doctor(
 ) -> None:
     """Check this machine: Python, packages, device, memory, disk, servers.
 
-    Example: `edpipe doctor`, `edpipe doctor --settings`.
+    Example: `edpipe.machine`, `edpipe doctor --settings`.
     """
-    from edpipe.doctor import examine, setting_rows
+    from edpipe.machine import examine, setting_rows
 
     settings = settings_of(context)
     if show_settings:
