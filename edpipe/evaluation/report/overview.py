@@ -1,0 +1,147 @@
+"""What the data are: sources, counts, and whether every source row is accounted for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from edpipe.evaluation.report.numbers import NOTHING, percent, whole
+from edpipe.evaluation.report.page import Cell, Section, Table, missing
+from edpipe.evaluation.report.published import Published
+
+SOURCES = """
+with answers as (
+    select
+        source,
+        count(*) as num_interactions,
+        count(*) filter (where not is_answered) as num_unanswered,
+        count(*) filter (where is_correct) as num_correct,
+        strftime(min(answered_at) at time zone 'UTC', '%Y-%m-%d') as first_day,
+        strftime(max(answered_at) at time zone 'UTC', '%Y-%m-%d') as last_day
+    from core.interactions
+    group by source
+),
+students as (select source, count(*) as num_students from core.students group by source),
+items as (select source, count(*) as num_items from core.items group by source),
+kcs as (select source, count(*) as num_kcs from core.kcs group by source)
+select *
+from answers
+left join students using (source)
+left join items using (source)
+left join kcs using (source)
+order by source
+"""
+
+RECONCILIATION = """
+select check_name, source, relation, observed, expected, is_ok, detail
+from core.reconciliation
+order by coalesce(is_ok, false), source, relation, check_name
+"""
+NUMERIC = frozenset({1, 2, 3, 4, 5, 6})
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Counts of the whole warehouse, and the sections that show them."""
+
+    key_figures: list[tuple[str, str, str]]
+    subtitle: str
+    sections: list[Section]
+    warnings: list[str]
+
+
+def overview(published: Published) -> Overview:
+    """Count what is published and list the checks of the last build."""
+    sources = published.ask(SOURCES)
+    checks, warnings, state = _reconciliation(published)
+    answered = _total(sources, "num_interactions") - _total(sources, "num_unanswered")
+    share = _total(sources, "num_correct") / answered if answered else None
+    days = [day for day in [*sources["first_day"], *sources["last_day"]] if day]
+    names = " and ".join(sources["source"].to_list()) or "no source"
+    period = f"{min(days)} to {max(days)}" if days else "without dates"
+    figures = [
+        ("Students", whole(_total(sources, "num_students")), ""),
+        ("Interactions", whole(_total(sources, "num_interactions")), "one row an answered question"),
+        ("Right answers", percent(share), "of answered questions"),
+        ("Items", whole(_total(sources, "num_items")), "in the contents tables"),
+        ("KCs", whole(_total(sources, "num_kcs")), "knowledge components"),
+        ("Reconciliation", *state),
+    ]
+    return Overview(figures, f"{names}, {period}", [checks, _sources(sources)], warnings)
+
+
+def _total(sources: pl.DataFrame, column: str) -> int:
+    return int(sources[column].fill_null(0).sum())
+
+
+def _sources(sources: pl.DataFrame) -> Section:
+    rows = [
+        [
+            row["source"],
+            whole(row["num_students"]),
+            whole(row["num_interactions"]),
+            percent(row["num_correct"] / max(1, row["num_interactions"] - row["num_unanswered"])),
+            whole(row["num_unanswered"]),
+            whole(row["num_items"]),
+            whole(row["num_kcs"]),
+            f"{row['first_day']} – {row['last_day']}" if row["first_day"] else NOTHING,
+        ]
+        for row in sources.to_dicts()
+    ]
+    columns = ["Source", "Students", "Interactions", "Right", "Unanswered", "Items", "KCs", "Period (UTC)"]
+    words = (
+        "Unanswered questions are kept apart: they are neither right nor wrong, and no model trains on them.",
+        "EdNet's dates were shifted before publication; read them as relative.",
+    )
+    return Section("sources", "Sources", words=words, tables=[Table(columns, rows, numeric=NUMERIC)])
+
+
+def _reconciliation(published: Published) -> tuple[Section, list[str], tuple[str, str]]:
+    name, title = "reconciliation", "Reconciliation"
+    if not published.has("core.reconciliation", "check_name", "is_ok"):
+        reason = "There is no reconciliation table: `edpipe build` writes it."
+        return missing(name, title, reason), [reason], (NOTHING, "not made")
+    checks = published.ask(RECONCILIATION).to_dicts()
+    failed = [check for check in checks if not check["is_ok"]]
+    passed = [check for check in checks if check["is_ok"]]
+    words = [
+        "Each check compares what the tables hold with what the source rows, or a published identity, demand."
+    ]
+    tables, folded, warnings = [], [], []
+    if failed:
+        words.append(f"{len(failed)} of {len(checks)} checks do not hold; they stand first.")
+        tables.append(_checks(failed, "Checks that do not hold"))
+        warnings.append(f"{len(failed)} of {len(checks)} reconciliation checks do not hold (see below).")
+    elif checks:
+        words.append(f"All {len(checks)} checks hold: every source row is accounted for.")
+    else:
+        words.append("No check was made.")
+    if passed:
+        folded.append(_checks(passed, f"{len(passed)} checks that hold"))
+    section = Section(name, title, words=words, tables=tables, folded=folded)
+    return section, warnings, (f"{len(passed)} / {len(checks)}", "checks hold")
+
+
+def _checks(checks: list[dict[str, object]], caption: str) -> Table:
+    rows: list[list[Cell | str]] = [
+        [
+            Cell("holds", state="good") if check["is_ok"] else Cell("does not hold", state="bad"),
+            str(check["check_name"]).replace("_", " "),
+            f"{check['source'] or ''} {check['relation'] or ''}".strip(),
+            _value(check["observed"]),
+            _value(check["expected"]),
+            str(check["detail"] or ""),
+        ]
+        for check in checks
+    ]
+    columns = ["State", "Check", "Relation", "Observed", "Expected", "In words"]
+    return Table(columns, rows, caption=caption, numeric=frozenset({3, 4}))
+
+
+def _value(value: object) -> str:
+    if value is None:
+        return NOTHING
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return whole(value) if float(value).is_integer() else f"{value:,.4g}"

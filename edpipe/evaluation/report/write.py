@@ -1,0 +1,120 @@
+"""Assemble the report and replace the old one by rename."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from edpipe.evaluation.report.activity import activity
+from edpipe.evaluation.report.curve import training
+from edpipe.evaluation.report.equity import equity
+from edpipe.evaluation.report.learning import learning
+from edpipe.evaluation.report.numbers import decimal
+from edpipe.evaluation.report.overview import overview
+from edpipe.evaluation.report.page import Page
+from edpipe.evaluation.report.published import Published, Query
+from edpipe.evaluation.report.scores import interval, scores
+from edpipe.evaluation.report.trained import Trained, read_trained
+from edpipe.progress import track
+from edpipe.raw import landed
+from edpipe.settings import Settings
+
+REPORT_FILE = "report.html"
+
+
+def write_report(
+    settings: Settings, *, run_dir: Path | None, output: Path | None = None, query: Query | None = None
+) -> Path:
+    """Write the report of what is published and of one training run.
+
+    The file loads nothing and holds no script, so it may be mailed, archived or printed. Parts that do
+    not exist yet are said to be missing; the file is replaced by rename, so a reader never sees half of it.
+
+    Parameters
+    ----------
+    settings
+        Where things are, and how progress is shown.
+    run_dir
+        Folder of the training run to report; None where nothing has been trained.
+    output
+        HTML file; by default ``<home>/reports/report.html``.
+    query
+        Answers SQL over the published tables; by default :func:`edpipe.warehouse.query`.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    ContractError
+        If nothing has been published yet.
+    """
+    output = output or settings.reports_dir / REPORT_FILE
+    text = _page(settings, Published(query or _published_query(settings)), read_trained(run_dir)).render()
+    output.parent.mkdir(parents=True, exist_ok=True)
+    temporary = output.with_name(f".{output.name}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(output)
+    return output
+
+
+def _published_query(settings: Settings) -> Query:
+    # The warehouse brings DuckDB and SQLMesh with it; a caller with its own query needs neither.
+    from edpipe import warehouse
+
+    return lambda sql: warehouse.query(settings, sql)
+
+
+def _page(settings: Settings, published: Published, trained: Trained) -> Page:
+    with track("Report", total=4, unit="parts", mode=settings.progress) as work:
+        head = overview(published)
+        work.advance()
+        active = activity(published)
+        work.advance()
+        learned = learning(published)
+        work.advance()
+        checks, sources = head.sections
+        sections = [checks, sources, active, scores(trained), learned, equity(trained), training(trained)]
+        work.advance()
+    warnings = [*head.warnings, *(trained.evaluation.warnings if trained.evaluation else ())]
+    return Page(
+        title="Learning data report",
+        subtitle=head.subtitle,
+        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        licences=_licences(settings),
+        key_figures=[*head.key_figures, *_model_figures(trained)],
+        warnings=warnings,
+        sections=sections,
+        details=_details(trained),
+    )
+
+
+def _licences(settings: Settings) -> list[str]:
+    lines = {
+        f"{manifest.source}: {manifest.licence}" for manifest in landed(settings.raw_dir) if manifest.licence
+    }
+    return sorted(lines)
+
+
+def _model_figures(trained: Trained) -> list[tuple[str, str, str]]:
+    if not trained.tracers:
+        return []
+    rows = trained.scores("all").to_dicts()
+    tracer = trained.tracers[0]
+    row = next(row for row in rows if row["model"] == tracer and row["metric"] == "auc")
+    return [(f"{str(trained.split).capitalize()} AUC", decimal(row["value"]), f"{tracer}, {interval(row)}")]
+
+
+def _details(trained: Trained) -> list[tuple[str, str]]:
+    facts = {"edpipe": version("edpipe")}
+    if trained.key:
+        facts["run"] = trained.key
+    if trained.evaluation and (openings := trained.evaluation.summary.get("num_openings")):
+        facts["test split opened"] = f"{openings} time{'s' if openings != 1 else ''} for this run"
+    for name, value in trained.facts.items():
+        if isinstance(value, str | int | float | bool) and value != "":
+            facts[name.replace("_", " ")] = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return list(facts.items())
