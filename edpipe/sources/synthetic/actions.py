@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from edpipe.sources.synthetic.action_log import NONE, ActionLog, Labels
 from edpipe.sources.synthetic.contents import LETTERS, Contents, Floats, Ints
 from edpipe.sources.synthetic.history import SOURCES, Rows, Visits
 from edpipe.sources.synthetic.learning import Answers
@@ -47,7 +48,6 @@ KT3_ACTIONS: Final = ("enter", "respond", "submit", "quit")
 KT3_COLUMNS: Final = ("timestamp", "action_type", "item_id", "source", "user_answer", "platform")
 ADAPTIVE_OFFER: Final = SOURCES.index("adaptive_offer")
 ARCHIVE: Final = SOURCES.index("archive")
-NONE: Final = -1
 
 # Shares of questions whose answer is logged: single ones; on mobile the first of several, which stands
 # for a third of them; on web.
@@ -67,91 +67,12 @@ DUPLICATED_OTHERS: Final = 0.004
 
 
 @dataclass(frozen=True, slots=True)
-class Labels:
-    """All published ids in one column; the other fields say where each kind begins."""
-
-    ids: pl.Series
-    explanation: int
-    question: int
-    lecture: int
-    payment: int
-    coupon: int
-    num_lectures: int
-
-
-def make_labels(contents: Contents) -> Labels:
-    """Put bundles (from 0), explanations, questions, lectures, payments and coupons in one column."""
-    bundles = [f"b{number}" for number in contents.bundle_number]
-    explanations = [f"e{number}" for number in contents.bundle_number]
-    columns = [
-        bundles,
-        explanations,
-        contents.questions["question_id"].to_list(),
-        contents.lectures["lecture_id"].to_list(),
-        contents.payments["payment_item_id"].to_list(),
-        contents.coupons["coupon_id"].to_list(),
-    ]
-    begins = [0, *np.cumsum([len(column) for column in columns]).tolist()]
-    return Labels(
-        ids=pl.Series("item_id", [label for column in columns for label in column]),
-        explanation=begins[1],
-        question=begins[2],
-        lecture=begins[3],
-        payment=begins[4],
-        coupon=begins[5],
-        num_lectures=len(columns[3]),
-    )
-
-
-@dataclass(frozen=True, slots=True)
 class Actions:
     """KT4 of a block: the file's rows in order, and whose they are."""
 
     frame: pl.DataFrame
     student: Ints
     is_duplicate: Bools
-
-
-class _Log:
-    """Actions collected column by column, in any order."""
-
-    def __init__(self) -> None:
-        self._parts: dict[str, list[Ints]] = {name: [] for name in _LOG_COLUMNS}
-
-    def add(
-        self,
-        visit: Ints,
-        time: Ints,
-        rank: int,
-        action: int | Ints,
-        item: Ints,
-        *,
-        source: Ints | None = None,
-        cursor: int | Ints = NONE,
-        choice: int | Ints = NONE,
-    ) -> None:
-        """Add one action for each entry of ``visit``; ``rank`` orders actions of the same ms."""
-        values = {
-            "visit": visit,
-            "time": time,
-            "rank": rank,
-            "action": action,
-            "item": item,
-            "source": NONE if source is None else source,
-            "cursor": cursor,
-            "choice": choice,
-        }
-        for name, value in values.items():
-            self._parts[name].append(np.broadcast_to(np.asarray(value, dtype=np.int64), visit.shape))
-
-    def columns(self) -> dict[str, Ints]:
-        """Return the columns in the order of the file."""
-        joined = {name: np.concatenate(parts) for name, parts in self._parts.items()}
-        order = np.lexsort((joined["rank"], joined["time"], joined["visit"]))
-        return {name: column[order] for name, column in joined.items()}
-
-
-_LOG_COLUMNS: Final = ("visit", "time", "rank", "action", "item", "source", "cursor", "choice")
 
 
 def draw_actions(
@@ -167,7 +88,7 @@ def draw_actions(
 
     Every enter has its submit or quit. Students who only read keep explanations and lectures.
     """
-    log = _Log()
+    log = ActionLog()
     chosen = np.flatnonzero(logged)
     heard = contents.bundle_part[visits.bundle] <= 4
     reads = (visits.explanation > 0) | (visits.lecture > 0)
@@ -190,7 +111,9 @@ def draw_actions(
     return _duplicated(log.columns(), visits, labels, rng)
 
 
-def _add_bundles(log: _Log, visits: Visits, solved: Ints, heard: Bools, rng: np.random.Generator) -> None:
+def _add_bundles(
+    log: ActionLog, visits: Visits, solved: Ints, heard: Bools, rng: np.random.Generator
+) -> None:
     source = visits.source[solved]
     log.add(solved, visits.enter[solved], 0, ENTER, visits.bundle[solved], source=source)
     log.add(solved, visits.submit[solved], 50, SUBMIT, visits.bundle[solved], source=source)
@@ -201,7 +124,7 @@ def _add_bundles(log: _Log, visits: Visits, solved: Ints, heard: Bools, rng: np.
 
 
 def _add_media(
-    log: _Log,
+    log: ActionLog,
     visits: Visits,
     visit: Ints,
     begin: Ints,
@@ -219,7 +142,7 @@ def _add_media(
 
 
 def _add_answers(
-    log: _Log,
+    log: ActionLog,
     visits: Visits,
     rows: Rows,
     answers: Answers,
@@ -272,7 +195,9 @@ def _add_answers(
     add(undone, part - 0.07, 12, UNDO, other)
 
 
-def _add_lectures(log: _Log, visits: Visits, watched: Ints, labels: Labels, rng: np.random.Generator) -> None:
+def _add_lectures(
+    log: ActionLog, visits: Visits, watched: Ints, labels: Labels, rng: np.random.Generator
+) -> None:
     item = labels.lecture + rng.integers(0, labels.num_lectures, watched.size)
     source = np.where(rng.random(watched.size) < 0.3, ADAPTIVE_OFFER, ARCHIVE)
     begin = visits.submit[watched] + visits.explanation[watched] + 20
@@ -284,7 +209,9 @@ def _add_lectures(log: _Log, visits: Visits, watched: Ints, labels: Labels, rng:
     log.add(watched, begin + length, 94, QUIT, item, source=source)
 
 
-def _add_payments(log: _Log, visits: Visits, chosen: Ints, labels: Labels, rng: np.random.Generator) -> None:
+def _add_payments(
+    log: ActionLog, visits: Visits, chosen: Ints, labels: Labels, rng: np.random.Generator
+) -> None:
     draw = rng.random(chosen.size)
     for action, low, high, first, count in (
         (PAY, 0.0, 0.0016, labels.payment, 190),

@@ -14,14 +14,13 @@ import polars as pl
 
 from edpipe.errors import SettingsError
 from edpipe.progress import Mode, Track, track
+from edpipe.sources.synthetic.action_log import Labels, make_labels
 from edpipe.sources.synthetic.actions import (
     KT3_COLUMNS,
     Actions,
-    Labels,
     draw_actions,
     is_kt2,
     is_kt3,
-    make_labels,
 )
 from edpipe.sources.synthetic.archives import ArchiveWriter, Layout, csv_bytes
 from edpipe.sources.synthetic.contents import LETTERS, Contents, make_contents
@@ -273,7 +272,6 @@ class _Run:
                     "learning_rate": students.learning_rate,
                     "memory_days": students.memory_days,
                     "num_answers": np.concatenate(self.num_answers),
-                    "has_actions": students.has_actions,
                 }
             ),
             answers=pl.concat(self.answers) if self.answers else pl.DataFrame(),

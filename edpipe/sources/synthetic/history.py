@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numba import njit
 
-from edpipe.sources.synthetic.contents import DAY_MILLISECONDS, Contents, Floats, Ints
+from edpipe.sources.synthetic.contents import DAY_MILLISECONDS, Contents, Ints
 from edpipe.sources.synthetic.students import FIRST_ACTION_DAY, LAST_DAY, Bools, Students
 
 SOURCES: Final = (
@@ -221,9 +221,3 @@ def draw_logged(visits: Visits, students: Students, rng: np.random.Generator) ->
     last = np.concatenate([owner[1:] != owner[:-1], [True]])
     logged |= last & in_time & students.has_actions[owner]
     return np.asarray(logged[visits.session], dtype=np.bool_)
-
-
-def session_starts(visits: Visits) -> Floats:
-    """Return the times, in ms, at which the sessions of a block begin."""
-    _, first = np.unique(visits.session, return_index=True)
-    return visits.enter[first].astype(np.float64)

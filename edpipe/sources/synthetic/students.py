@@ -20,6 +20,8 @@ LAST_DAY: Final = 18_228  # 2019-11-28
 SPREAD: Final = 1.69
 MOST_TIMES_MEAN: Final = 200
 ANSWERS_A_DAY: Final = 60
+# A student ends with a whole bundle, so answers exceed the target by this much on average.
+BUNDLE_OVERSHOOT: Final = 0.6
 ACTION_SHARE: Final = 0.58  # of those active after FIRST_ACTION_DAY; leaves KT4 about 38 % of KT1
 
 
@@ -91,8 +93,5 @@ def _draw_targets(num_students: int, mean: float, rng: np.random.Generator) -> I
     slices = (rng.permutation(num_students) + rng.random(num_students)) / num_students
     shape = np.exp(SPREAD * ndtri(np.clip(slices, 1e-9, 1 - 1e-9)))
     wanted = np.minimum(shape * mean / shape.mean(), MOST_TIMES_MEAN * mean)
-    return np.maximum(1, np.round(wanted * mean / wanted.mean() - BUNDLE_OVERSHOOT)).astype(np.int64)
-
-
-# A student ends with a whole bundle, so answers exceed the target by this much on average.
-BUNDLE_OVERSHOOT: Final = 0.6
+    target: Ints = np.maximum(1, np.round(wanted * mean / wanted.mean() - BUNDLE_OVERSHOOT)).astype(np.int64)
+    return target

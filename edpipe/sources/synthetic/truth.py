@@ -28,8 +28,7 @@ class SyntheticEdNet:
         ``question_id, bundle_id, part, correct_answer, kc_ids, difficulty, discrimination``; difficulty
         in logits, higher is harder.
     students
-        ``student_id, ability, learning_rate, memory_days, num_answers, has_actions`` in the order of the
-        archives.
+        ``student_id, ability, learning_rate, memory_days, num_answers`` in the order of the archives.
     answers
         One row a KT1 row, in file order within the student: ``student_id, source_row, question_id,
         solving_id, probability, mastery, is_correct, is_answered, is_repeat``. ``probability`` is the true
