@@ -77,6 +77,10 @@ def example_query(seed: int = 7) -> Callable[[str], pl.DataFrame]:
     return lambda sql: connection.execute(sql).pl()
 
 
+def _times(minutes: np.ndarray) -> pl.Series:
+    return pl.Series(minutes * 60_000_000 + 1_546_300_800_000_000).cast(pl.Datetime("us", "UTC"))
+
+
 def _rhythm() -> np.ndarray:
     weights = 1.2 + np.sin((np.arange(24) - 9) / 24 * 2 * np.pi)
     return weights / weights.sum()

@@ -84,7 +84,7 @@ def _over_time(published: Published, num_days: int) -> Figure:
     length = {"day": 1, "week": 7, "month": 30}[unit]
 
     def draw(width: float) -> str:
-        drawing = Drawing(width, 240, f"Interactions per {unit}")
+        drawing = Drawing(width, 218, f"Interactions per {unit}")
         days = [row["first_day"].toordinal() for row in rows]
         heights = ticks(0, max(row["num_interactions"] for row in rows))
         panel = Panel(
@@ -181,7 +181,7 @@ def _per_student(frame: pl.DataFrame, points: dict[str, Any]) -> Figure:
     doublings = list(range(min(rows), max(rows) + 1))
 
     def draw(width: float) -> str:
-        drawing = Drawing(width, 250, "Number of students by number of interactions")
+        drawing = Drawing(width, 234, "Number of students by number of interactions")
         heights = ticks(0, max(rows.values()))
         xs = (doublings[0], doublings[-1] + 1)
         panel = Panel(drawing, 46, 14, width - 62, 180, xs, (heights[0], heights[-1]))

@@ -54,8 +54,8 @@ def _training_curve(curves: pl.DataFrame, series: list[str]) -> Figure:
     rows = [[whole(row["epoch"]), *(decimal(row[name], 4) for name in series)] for row in curves.to_dicts()]
     table = Table(["Epoch", *series], rows, numeric=frozenset(range(len(series) + 1)))
     reading = (
-        "Training (filled) should fall; when the loss on validation students (second color) rises again, the "
-        "model begins to learn its training students by heart, and training stops."
+        "The training loss should fall; when the loss on validation students rises again, the model begins "
+        "to learn its training students by heart, and training stops."
     )
     legend = [(STYLES[name][0], name.replace("_", " ")) for name in series]
     return Figure("training-curve", "Training curve", reading, draw, table, legend=legend)

@@ -162,11 +162,13 @@ def grid_of_panels(
     left
         Room for the labels on the left of each panel.
     """
-    columns = max(1, min(count, int(width // smallest)))
+    most = max(1, min(count, int(width // smallest)))
+    # As few rows as fit, filled evenly: nine panels are three by three rather than four, four and one.
+    columns = -(-count // -(-count // most))
     cell = width / columns
     inner = cell - left - 12
     height = inner * ratio
-    above, below = 28, 44
+    above, below = 28, 34
     rows = -(-count // columns)
     drawing = Drawing(width, rows * (above + height + below), label)
     for index in range(count):

@@ -162,17 +162,22 @@ def _heat_map(frame: pl.DataFrame, relation: str) -> Figure:
 
     def draw(width: float) -> str:
         left = 64
-        cell = min(34.0, (width - left - 4) / len(kcs))
-        height = min(18.0, max(12.0, cell))
+        cell = min(48.0, (width - left - 4) / len(kcs))
+        height = min(18.0, max(13.0, cell))
+        below = 12 + 7.0 * max(len(kc[:8]) for kc in kcs)
         label = "Mastery of students (rows) on KCs (columns)"
-        drawing = Drawing(width, len(students) * height + 66, label)
+        drawing = Drawing(width, len(students) * height + below, label)
         for row, student in enumerate(students):
             drawing.text((left - 6, (row + 0.5) * height + 4), student[:9], anchor="end")
             for column, kc in enumerate(kcs):
                 value = values.get((student, kc))
                 title = f"student {student}, KC {kc}: {'not met' if value is None else decimal(value, 2)}"
-                style = "mark absent" if value is None else f"mark {shade(value)}"
-                drawing.rect(left + column * cell, row * height, cell - 1, height - 1, style, title=title)
+                x, y = left + column * cell, row * height
+                if value is None:
+                    center = (x + cell / 2, y + height / 2)
+                    drawing.dot(center, "mark absent", radius=1.3, title=title)
+                else:
+                    drawing.rect(x, y, cell - 1, height - 1, f"mark {shade(value)}", title=title)
         base = len(students) * height
         for column, kc in enumerate(kcs):
             at = (left + (column + 0.5) * cell + 4, base + 6)
@@ -187,7 +192,7 @@ def _heat_map(frame: pl.DataFrame, relation: str) -> Figure:
     )
     reading = (
         f"A row is a student, a column a KC, the color the mastery estimated by {origin} "
-        "(`" + relation + "`); students and KCs are sorted by their mean, an empty cell is a KC not met."
+        "(`" + relation + "`); students and KCs are sorted by their mean, a dot is a KC not met."
     )
     legend = [(f"shade{index}", text) for index, text in ((0, "0"), (2, ""), (4, "0.5"), (6, ""), (8, "1"))]
     table = Table(["Student", *kcs], rows, numeric=frozenset(range(1, len(kcs) + 1)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 import polars as pl
 
@@ -62,8 +63,9 @@ def overview(published: Published) -> Overview:
     period = f"{min(days)} to {max(days)}" if days else "without dates"
     figures = [
         ("Students", whole(_total(sources, "num_students")), ""),
-        ("Interactions", whole(_total(sources, "num_interactions")), "one row an answered question"),
+        ("Interactions", whole(_total(sources, "num_interactions")), "questions given"),
         ("Right answers", percent(share), "of answered questions"),
+        ("Unanswered", whole(_total(sources, "num_unanswered")), "neither right nor wrong"),
         ("Items", whole(_total(sources, "num_items")), "in the contents tables"),
         ("KCs", whole(_total(sources, "num_kcs")), "knowledge components"),
         ("Reconciliation", *state),
@@ -142,6 +144,7 @@ def _checks(checks: list[dict[str, object]], caption: str) -> Table:
 def _value(value: object) -> str:
     if value is None:
         return NOTHING
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return str(value)
-    return whole(value) if float(value).is_integer() else f"{value:,.4g}"
+    number = float(value)
+    return whole(number) if number.is_integer() else f"{number:,.4g}"

@@ -47,8 +47,8 @@ def _words(trained: Trained) -> list[str]:
     who = SPLITS.get(str(trained.split), str(trained.split))
     words = [
         f"Every model predicts the same {whole(row['num_interactions'])} answers of "
-        f"{whole(row['num_students'])} {who}, whom it never saw in training. Small print: 95 % intervals, "
-        "from drawing whole students again; where they overlap widely, the order of models may be chance.",
+        f"{whole(row['num_students'])} {who}, whom it never saw in training. The small numbers are 95 % "
+        "intervals from drawing whole students again; where they overlap widely, the order may be chance.",
         "AUC: how well right answers are ranked above wrong ones (0.5 is chance). Log loss: the cost of "
         "being sure and wrong. ECE: how far predicted and observed shares of right answers lie apart.",
     ]
@@ -100,12 +100,12 @@ def _forest(trained: Trained) -> Figure:
         wide = width > 500
         names = 108.0
         columns = 2 if wide else 1
-        room = (width - names - 16) / columns - (20 if wide else 0)
+        room = (width - names - 16) / columns - (26 if wide else 0)
         rows = 24 * len(trained.models)
         height = rows + 62
         drawing = Drawing(width, height * (1 if wide else 2), "AUC and log loss of each model with intervals")
         for index, (metric, title) in enumerate(panels):
-            left = names + (index * (room + 30) if wide else 0)
+            left = names + (index * (room + 46) if wide else 0)
             top = 28 + (0 if wide else index * height)
             rows_of = [known[metric, model] for model in trained.models if (metric, model) in known]
             values = [value for row in rows_of for value in _ends(row)]
