@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from edpipe.evaluation.report.drawing import Drawing, Panel
-from edpipe.evaluation.report.numbers import compact, percent, ticks, whole
+from edpipe.evaluation.report.numbers import compact, ticks, whole
 from edpipe.evaluation.report.page import Figure, Section, Table, missing
 from edpipe.evaluation.report.published import Published
 
@@ -102,12 +102,12 @@ def _over_time(published: Published, num_days: int) -> Figure:
         return drawing.render()
 
     table = Table(
-        [f"First day of the {unit} (UTC)", "Interactions", "Right"],
+        [f"First day of the {unit} (UTC)", "Interactions", "Right answers"],
         [
             [
                 str(row["first_day"]),
                 whole(row["num_interactions"]),
-                percent(_share(row["num_correct"], row["num_interactions"])),
+                whole(row["num_correct"]),
             ]
             for row in rows
         ],
@@ -115,10 +115,6 @@ def _over_time(published: Published, num_days: int) -> Figure:
     )
     reading = f"The height of a bar is the number of questions given in that {unit}; a gap means none."
     return Figure("over-time", f"Interactions per {unit}", reading, draw, table)
-
-
-def _share(part: int, of: int) -> float | None:
-    return part / of if of else None
 
 
 def _date_ticks(first: int, last: int, most: int) -> list[tuple[int, str]]:

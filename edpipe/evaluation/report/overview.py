@@ -17,6 +17,7 @@ with answers as (
         source,
         count(*) as num_interactions,
         count(*) filter (where not is_answered) as num_unanswered,
+        count(is_correct) as num_marked,
         count(*) filter (where is_correct) as num_correct,
         strftime(min(answered_at) at time zone 'UTC', '%Y-%m-%d') as first_day,
         strftime(max(answered_at) at time zone 'UTC', '%Y-%m-%d') as last_day
@@ -35,9 +36,9 @@ order by source
 """
 
 RECONCILIATION = """
-select check_name, source, relation, observed, expected, is_ok, detail
+select check_name, source, relation, observed, expected, is_ok, detail, {severity} as severity
 from core.reconciliation
-order by coalesce(is_ok, false), source, relation, check_name
+order by coalesce(is_ok, false), severity, source, relation, check_name
 """
 NUMERIC = frozenset({1, 2, 3, 4, 5, 6})
 
@@ -56,8 +57,8 @@ def overview(published: Published) -> Overview:
     """Count what is published and list the checks of the last build."""
     sources = published.ask(SOURCES)
     checks, warnings, state = _reconciliation(published)
-    answered = _total(sources, "num_interactions") - _total(sources, "num_unanswered")
-    share = _total(sources, "num_correct") / answered if answered else None
+    marked = _total(sources, "num_marked")
+    share = _total(sources, "num_correct") / marked if marked else None
     days = [day for day in [*sources["first_day"], *sources["last_day"]] if day]
     names = " and ".join(sources["source"].to_list()) or "no source"
     period = f"{min(days)} to {max(days)}" if days else "without dates"
@@ -83,7 +84,7 @@ def _sources(sources: pl.DataFrame) -> Section:
             row["source"],
             whole(row["num_students"]),
             whole(row["num_interactions"]),
-            percent(row["num_correct"] / max(1, row["num_interactions"] - row["num_unanswered"])),
+            percent(row["num_correct"] / max(1, row["num_marked"])),
             whole(row["num_unanswered"]),
             whole(row["num_items"]),
             whole(row["num_kcs"]),
@@ -104,31 +105,41 @@ def _reconciliation(published: Published) -> tuple[Section, list[str], tuple[str
     if not published.has("core.reconciliation", "check_name", "is_ok"):
         reason = "There is no reconciliation table: `edpipe build` writes it."
         return missing(name, title, reason), [reason], (NOTHING, "not made")
-    checks = published.ask(RECONCILIATION).to_dicts()
-    failed = [check for check in checks if not check["is_ok"]]
-    passed = [check for check in checks if check["is_ok"]]
+    severity = "severity" if published.has("core.reconciliation", "severity") else "'error'"
+    rows = published.ask(RECONCILIATION.format(severity=severity)).to_dicts()
+    counts = [row for row in rows if row["severity"] == "info"]
+    checks = [row for row in rows if row["severity"] != "info"]
+    failed = [row for row in checks if not row["is_ok"]]
+    passed = [row for row in checks if row["is_ok"]]
     words = [
         "Each check compares what the tables hold with what the source rows, or a published identity, demand."
     ]
-    tables, folded, warnings = [], [], []
+    warnings: list[str] = []
     if failed:
         words.append(f"{len(failed)} of {len(checks)} checks do not hold; they stand first.")
-        tables.append(_checks(failed, "Checks that do not hold"))
         warnings.append(f"{len(failed)} of {len(checks)} reconciliation checks do not hold (see below).")
     elif checks:
         words.append(f"All {len(checks)} checks hold: every source row is accounted for.")
     else:
         words.append("No check was made.")
-    if passed:
-        folded.append(_checks(passed, f"{len(passed)} checks that hold"))
-    section = Section(name, title, words=words, tables=tables, folded=folded)
+    parts = (
+        (passed, f"{len(passed)} checks that hold"),
+        (counts, f"{len(counts)} counts to know, without an expectation"),
+    )
+    section = Section(
+        name,
+        title,
+        words=words,
+        tables=[_checks(failed, "Checks that do not hold")] if failed else [],
+        folded=[_checks(rows, caption) for rows, caption in parts if rows],
+    )
     return section, warnings, (f"{len(passed)} / {len(checks)}", "checks hold")
 
 
 def _checks(checks: list[dict[str, object]], caption: str) -> Table:
     rows: list[list[Cell | str]] = [
         [
-            Cell("holds", state="good") if check["is_ok"] else Cell("does not hold", state="bad"),
+            _state(check),
             str(check["check_name"]).replace("_", " "),
             f"{check['source'] or ''} {check['relation'] or ''}".strip(),
             _value(check["observed"]),
@@ -139,6 +150,15 @@ def _checks(checks: list[dict[str, object]], caption: str) -> Table:
     ]
     columns = ["State", "Check", "Relation", "Observed", "Expected", "In words"]
     return Table(columns, rows, caption=caption, numeric=frozenset({3, 4}))
+
+
+def _state(check: dict[str, object]) -> Cell:
+    """Errors mean lost or invented rows; warnings are oddities of the source that stay in the tables."""
+    if check["severity"] == "info":
+        return Cell("count")
+    if check["is_ok"]:
+        return Cell("holds", state="good")
+    return Cell("look" if check["severity"] == "warning" else "does not hold", state="bad")
 
 
 def _value(value: object) -> str:
