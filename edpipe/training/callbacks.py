@@ -1,0 +1,200 @@
+"""What happens around the epochs: finite losses, curves, checkpoints, the stop, progress."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import Callback
+
+from edpipe.errors import TrainingError
+from edpipe.progress import Mode, Track, track
+from models.tracing.lightning_module import KnowledgeTracingModule, plain_state
+
+# Looking at a loss waits for the device; weights that went wrong stay wrong until the next look.
+BATCHES_BETWEEN_LOOKS = 20
+LAST_FILE = "last.ckpt"
+BEST_FILE = "best.pt"
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Figures of one epoch.
+
+    Attributes
+    ----------
+    epoch
+        Number from 0.
+    train_loss, valid_loss
+        Mean binary cross-entropy; validation with the averaged weights.
+    valid_auc
+        Area under the ROC curve over all scored validation steps.
+    """
+
+    epoch: int
+    train_loss: float
+    valid_loss: float
+    valid_auc: float
+
+
+class FiniteLoss(Callback):
+    """Stop with a :class:`TrainingError` when the loss is no number any more."""
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Look at the loss every few batches and at an epoch's end."""
+        del pl_module, batch
+        if batch_idx % BATCHES_BETWEEN_LOOKS and not trainer.is_last_batch:
+            return
+        loss = float(outputs["loss"] if isinstance(outputs, dict) else outputs)
+        if not math.isfinite(loss):
+            raise TrainingError(
+                "The training loss is not finite.",
+                where=f"epoch {trainer.current_epoch}, batch {batch_idx}",
+                found=repr(loss),
+                expected="a finite number",
+                next_step="Lower `tracing.learning_rate`; with 16-bit precision, take `32-true`.",
+                state="The last finished epoch's checkpoint is kept.",
+            )
+
+
+class EpochKeeper(Callback):
+    """Write curves, the best weights and a checkpoint after each epoch; stop when nothing gets better.
+
+    All files appear by rename, weights before the checkpoint that speaks of them, so a run killed at any
+    point goes on from the last whole epoch.
+
+    Parameters
+    ----------
+    run_dir
+        Folder to write to.
+    patience
+        Epochs without a better validation AUC before the stop.
+    on_epoch
+        Called with each epoch's figures after everything is written.
+    """
+
+    def __init__(
+        self, run_dir: Path, *, patience: int, on_epoch: Callable[[Epoch], None] | None = None
+    ) -> None:
+        self._run_dir = run_dir
+        self._patience = patience
+        self._on_epoch = on_epoch
+        self.epochs: list[Epoch] = []
+
+    @property
+    def best(self) -> Epoch | None:
+        """The first epoch with the highest validation AUC."""
+        return max(self.epochs, key=lambda epoch: epoch.valid_auc, default=None)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether patience is at its end."""
+        return self.best is not None and len(self.epochs) - 1 - self.best.epoch >= self._patience
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the figures of all epochs as plain values."""
+        return {"epochs": [asdict(epoch) for epoch in self.epochs]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over the figures of the epochs before."""
+        self.epochs = [Epoch(**values) for values in state_dict["epochs"]]
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep the epoch."""
+        metrics = trainer.callback_metrics
+        epoch = Epoch(
+            trainer.current_epoch,
+            float(metrics["train/loss"]),
+            float(metrics["valid/loss"]),
+            float(metrics["valid/auc"]),
+        )
+        self.epochs.append(epoch)
+        trainer.should_stop = trainer.should_stop or self.is_done
+        if trainer.is_global_zero:
+            self._write_curves()
+            if self.best is epoch and isinstance(pl_module, KnowledgeTracingModule):
+                _replace(
+                    self._run_dir / BEST_FILE,
+                    lambda path: torch.save(plain_state(pl_module.trained()), path),
+                )
+        scratch = self._run_dir / f".{LAST_FILE}"
+        trainer.save_checkpoint(scratch)  # every process takes part
+        if trainer.is_global_zero:
+            scratch.replace(self._run_dir / LAST_FILE)
+        if self._on_epoch is not None:
+            self._on_epoch(epoch)
+
+    def _write_curves(self) -> None:
+        def write(path: Path) -> None:
+            with path.open("w", encoding="utf-8", newline="") as file:
+                rows = csv.DictWriter(file, list(asdict(self.epochs[0])), lineterminator="\n")
+                rows.writeheader()
+                rows.writerows(asdict(epoch) for epoch in self.epochs)
+
+        _replace(self._run_dir / "curves.csv", write)
+
+
+class ShowProgress(Callback):
+    """Count batches in edpipe's own style, with the last epoch's figures beside.
+
+    Parameters
+    ----------
+    mode
+        How to show it.
+    total
+        Batches that the training would take if it did not stop early.
+    """
+
+    def __init__(self, mode: Mode, total: int) -> None:
+        self._mode = mode
+        self._total = total
+        self._stack = ExitStack()
+        self._track: Track | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin to show."""
+        del pl_module
+        shown = track("train tracing", total=self._total, unit="batches", mode=self._mode)
+        self._track = self._stack.enter_context(shown)
+        self._track.advance(trainer.global_step)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count one batch."""
+        del trainer, pl_module, outputs, batch, batch_idx
+        if self._track is not None:
+            self._track.advance()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show the epoch's figures."""
+        del pl_module
+        if self._track is not None:
+            auc = float(trainer.callback_metrics.get("valid/auc", math.nan))
+            self._track.note(f"epoch {trainer.current_epoch + 1}, validation AUC {auc:.4f}")
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop showing."""
+        del trainer, pl_module
+        self._stack.close()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Stop showing, so that a bar does not stay on the screen."""
+        del trainer, pl_module
+        self._stack.__exit__(type(exception), exception, exception.__traceback__)
+
+
+def _replace(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a neighbor of ``path``, then rename it."""
+    scratch = path.with_name(f".{path.name}")
+    write(scratch)
+    scratch.replace(path)
