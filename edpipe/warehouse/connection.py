@@ -1,0 +1,95 @@
+"""Connections to the two DuckDB files: one that builds write, one that anybody reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edpipe.errors import ContractError
+from edpipe.settings import Settings
+from edpipe.warehouse.lock import busy_error, writer_lock
+from edpipe.warehouse.project import duckdb_options
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+def quoted(name: str) -> str:
+    """Return a name as a SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Return text as a SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def connect(path: Path, settings: Settings, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+    """Open a DuckDB file with the options of the settings.
+
+    Raises
+    ------
+    WarehouseBusyError
+        If another process has the file open for writing.
+    """
+    import duckdb
+
+    options = duckdb_options(settings)
+    zone = options.pop("TimeZone")
+    Path(options["temp_directory"]).mkdir(parents=True, exist_ok=True)
+    try:
+        connection = duckdb.connect(str(path), read_only=read_only, config=options)
+    except duckdb.IOException as error:
+        if "lock" in str(error):
+            raise busy_error(settings, str(error).splitlines()[0]) from error
+        raise
+    # The zone belongs to an extension and cannot be given at connect time.
+    connection.execute(f"SET TimeZone = {literal(zone)}")
+    return connection
+
+
+@contextmanager
+def open_writer(settings: Settings, doing: str = "writing") -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the warehouse for writing, alone.
+
+    Raises
+    ------
+    WarehouseBusyError
+        If another process is writing.
+    """
+    with writer_lock(settings, doing):
+        connection = connect(settings.warehouse_path, settings, read_only=False)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+
+@contextmanager
+def open_reader(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the published tables read-only; they stay as they are until the connection closes.
+
+    Files on disk and other databases cannot be reached through this connection.
+
+    Raises
+    ------
+    ContractError
+        If nothing has been published yet.
+    """
+    path = settings.published_path
+    if not path.exists():
+        raise ContractError(
+            "Nothing has been published yet.",
+            where=str(path),
+            found="no such file",
+            expected="the tables of a good build",
+            next_step="Run `edpipe build` (after `edpipe ingest`), or `edpipe demo`.",
+        )
+    connection = connect(path, settings, read_only=True)
+    try:
+        connection.execute("SET enable_external_access = false")
+        yield connection
+    finally:
+        connection.close()

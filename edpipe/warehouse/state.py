@@ -1,0 +1,110 @@
+"""What the last build saw and made: enough to know in milliseconds that nothing changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from edpipe.raw import landed
+from edpipe.settings import Settings
+from edpipe.warehouse.project import project_dir, variables
+
+STATE_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class BuildState:
+    """Outcome of the last good build.
+
+    Parameters
+    ----------
+    fingerprint
+        Of the SQL, the manifests and the settings it was made from; empty after a partial build.
+    predictions
+        Fingerprint of the prediction files in the published tables.
+    generation
+        Times everything was built again on request.
+    built_at
+        UTC.
+    rows
+        Rows of each relation.
+    inputs
+        Rows of each raw relation that was read.
+    """
+
+    fingerprint: str = ""
+    predictions: str = ""
+    generation: int = 0
+    built_at: str = ""
+    rows: dict[str, int] = field(default_factory=dict)
+    inputs: dict[str, int] = field(default_factory=dict)
+    version: int = STATE_VERSION
+
+
+def _state_path(settings: Settings) -> Path:
+    return settings.home / "warehouse.json"
+
+
+def read_state(settings: Settings) -> BuildState:
+    """Read the state; an empty one where there is none or where it cannot be trusted."""
+    try:
+        state = BuildState(**json.loads(_state_path(settings).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return BuildState()
+    known = state.version == STATE_VERSION and settings.warehouse_path.exists()
+    return state if known else BuildState()
+
+
+def write_state(settings: Settings, state: BuildState) -> None:
+    """Replace the state by rename."""
+    path = _state_path(settings)
+    temporary = path.with_suffix(".json.tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        json.dump(asdict(state), file, indent=1, sort_keys=True)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def current_fingerprint(settings: Settings) -> str:
+    """Fingerprint what a build would read: SQL files, manifests, settings that enter SQL."""
+    digest = hashlib.sha256()
+    folder = project_dir()
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder)
+        if path.suffix in {".sql", ".py"} and inside.parts[0] in {"models", "macros", "audits"}:
+            digest.update(str(inside).encode() + b"\0" + path.read_bytes() + b"\0")
+    digest.update(json.dumps(variables(settings), sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def current_inputs(settings: Settings) -> dict[str, int]:
+    """Rows of each raw relation that has been ingested."""
+    return {f"raw.{item.source}_{item.relation}": item.rows for item in landed(settings.raw_dir)}
+
+
+def prediction_files(settings: Settings) -> dict[str, list[Path]]:
+    """Parquet files of each prediction table."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(settings.predictions_dir.glob("*/*.parquet")):
+        found.setdefault(path.parent.name, []).append(path)
+    return found
+
+
+def predictions_fingerprint(settings: Settings) -> str:
+    """Fingerprint the prediction files by name, size and time."""
+    digest = hashlib.sha256()
+    for files in prediction_files(settings).values():
+        for path in files:
+            stat = path.stat()
+            digest.update(f"{path.parent.name}/{path.name}:{stat.st_size}:{stat.st_mtime_ns};".encode())
+    return digest.hexdigest()
+
+
+def is_current(settings: Settings, state: BuildState) -> bool:
+    """Tell whether the relations are what a build would make now."""
+    exists = settings.published_path.exists() and settings.warehouse_path.exists()
+    return exists and bool(state.fingerprint) and state.fingerprint == current_fingerprint(settings)

@@ -1,0 +1,1 @@
+"""SQL that cannot be the same on every engine, and inputs that only the manifests know."""

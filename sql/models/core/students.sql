@@ -1,0 +1,85 @@
+MODEL (
+  name core.students,
+  kind FULL,
+  grain (source, student_id),
+  description 'One row a student on any level of any source, with the part of the split that the student is wholly in.',
+  columns (
+    student_key INT,
+    source TEXT,
+    student_id TEXT,
+    split TEXT,
+    num_interactions BIGINT,
+    first_answered_at TIMESTAMPTZ,
+    last_answered_at TIMESTAMPTZ
+  ),
+  column_descriptions (
+    student_key = 'Dense number of the student, from 1, unique over sources.',
+    source = 'Where the row comes from: ednet or assistments.',
+    student_id = 'Published student id.',
+    split = 'train, valid or test: as the source file says, else by a hash of the student id.',
+    num_interactions = 'Interactions of the student in core.interactions; 0 for students known from actions only.',
+    first_answered_at = 'First answer, UTC; null without dated answers.',
+    last_answered_at = 'Last answer, UTC; null without dated answers.'
+  ),
+  audits (
+    unique_values(columns := (student_key)),
+    unique_combination_of_columns(columns := (source, student_id)),
+    not_null(columns := (student_key, source, student_id, split, num_interactions)),
+    accepted_values(column := split, is_in := ('train', 'valid', 'test'))
+  )
+);
+
+WITH seen AS (
+  SELECT
+    'ednet' AS source,
+    student_id,
+    CAST(NULL AS TEXT) AS split,
+    COUNT(*) AS num_interactions,
+    MIN(answered_milliseconds) AS first_milliseconds,
+    MAX(answered_milliseconds) AS last_milliseconds
+  FROM staging.ednet_answers
+  GROUP BY student_id
+  UNION ALL
+  SELECT DISTINCT
+    'ednet' AS source,
+    student_id,
+    CAST(NULL AS TEXT) AS split,
+    0 AS num_interactions,
+    CAST(NULL AS BIGINT) AS first_milliseconds,
+    CAST(NULL AS BIGINT) AS last_milliseconds
+  FROM staging.ednet_actions
+  UNION ALL
+  SELECT
+    source,
+    student_id,
+    MIN(split) AS split,
+    MAX(interaction_number) AS num_interactions,
+    CAST(NULL AS BIGINT) AS first_milliseconds,
+    CAST(NULL AS BIGINT) AS last_milliseconds
+  FROM core.answer_rows
+  GROUP BY source, student_id
+), students AS (
+  SELECT
+    source,
+    student_id,
+    MIN(split) AS named_split,
+    @hash_share(student_id, @split_salt) AS share,
+    SUM(num_interactions) AS num_interactions,
+    @from_milliseconds(MIN(first_milliseconds)) AS first_answered_at,
+    @from_milliseconds(MAX(last_milliseconds)) AS last_answered_at
+  FROM seen
+  GROUP BY source, student_id
+)
+SELECT
+  ROW_NUMBER() OVER (ORDER BY source, LENGTH(student_id), student_id) AS student_key,
+  source,
+  student_id,
+  COALESCE(
+    named_split,
+    CASE WHEN share < @split_test THEN 'test' WHEN share < @split_test + @split_valid THEN 'valid' ELSE 'train' END
+  ) AS split,
+  num_interactions,
+  first_answered_at,
+  last_answered_at
+FROM students
+ORDER BY student_key
