@@ -38,9 +38,9 @@ create table features.kc_mastery as
     from core.interactions where is_answered group by all;
 create table core.reconciliation as
     select * from (values
-        ('rows_accounted', 'ednet', 'kt1', 1000.0, 1000.0, true, 'error', 'Every source row is kept or rejected.'),
+        ('rows_accounted', 'ednet', 'kt1', 1000.0, 1000.0, true, 'error', 'Every row is kept or rejected.'),
         ('empty_answers', 'ednet', 'kt1', 12.0, null, true, 'info', 'Rows without an answer, kept apart.'),
-        ('enter_equals_submit', 'ednet', 'kt4', 995.0, 1000.0, false, 'warning', 'Every bundle entered is <left>.')
+        ('enter_equals_submit', 'ednet', 'kt4', 995.0, 1000.0, false, 'warning', 'Each bundle is <left>.')
     ) as checks(check_name, source, relation, observed, expected, is_ok, severity, detail);
 """
 

@@ -166,7 +166,7 @@ def test_failed_checks_stand_first_and_are_a_warning(report):
 def test_text_from_data_is_escaped(report):
     assert "<left>" not in report
     assert "<odd>" not in report
-    assert "Every bundle entered is &lt;left&gt;." in report
+    assert "Each bundle is &lt;left&gt;." in report
 
 
 def test_best_score_of_each_metric_is_marked(report):
