@@ -5,16 +5,9 @@ The verbs of the command line as functions: :func:`ingest`, :func:`plan`, :func:
 :func:`status`, :func:`doctor`, :func:`demo`.
 """
 
-from edpipe.api import (
-    build,
-    ingest,
-    plan,
-    publish,
-    show,
-    sql,
-    status,
-)
+from edpipe.api import build, demo, doctor, ingest, plan, publish, show, sql, status
 from edpipe.errors import EdpipeError
+from edpipe.learning import evaluate, promote, report, score, train, versions
 from edpipe.settings import Settings, load_settings
 
 __version__ = "0.1.0"
@@ -24,11 +17,19 @@ __all__ = [
     "Settings",
     "__version__",
     "build",
+    "demo",
+    "doctor",
+    "evaluate",
     "ingest",
     "load_settings",
     "plan",
+    "promote",
     "publish",
+    "report",
+    "score",
     "show",
     "sql",
     "status",
+    "train",
+    "versions",
 ]

@@ -15,7 +15,9 @@ from edpipe.settings import Settings, closest, load_settings
 if TYPE_CHECKING:
     import polars as pl
 
+    from edpipe.machine import Check
     from edpipe.sources.landing import IngestReport
+    from edpipe.walkthrough import DemoResult
     from edpipe.warehouse import BuildPlan, BuildReport, RelationInfo, WarehouseStatus
 
 SOURCES = ("ednet", "assistments")
@@ -166,3 +168,25 @@ def status(settings: Settings | None = None) -> WarehouseStatus:
     from edpipe import warehouse
 
     return warehouse.status(settings or load_settings())
+
+
+def doctor(settings: Settings | None = None) -> list[Check]:
+    """Check this machine: Python, packages, device, cores, memory, disk, home folder, servers."""
+    from edpipe.machine import examine
+
+    return examine(settings or load_settings())
+
+
+def demo(settings: Settings | None = None) -> DemoResult:
+    """Run the whole pipeline on synthetic students, below ``<home>/demo``.
+
+    Needs no server, GPU or network. A second run finds everything up to date.
+
+    Parameters
+    ----------
+    settings
+        Default: the preset ``smoke``. `settings.synthetic` gives the size.
+    """
+    from edpipe.walkthrough import run_demo
+
+    return run_demo(settings or load_settings("smoke"))

@@ -26,7 +26,7 @@ class Options:
     debug: bool = False
 
 
-def settings_of(context: typer.Context, **flags: Any) -> Settings:
+def settings_of(context: typer.Context, *, default_preset: str | None = None, **flags: Any) -> Settings:
     """Read the settings, with the global flags and those of the command on top."""
     # Pydantic takes a tenth of a second to import, which `--help` need not wait for.
     from edpipe.settings import load_settings
@@ -43,7 +43,9 @@ def settings_of(context: typer.Context, **flags: Any) -> Settings:
     for key, value in flags.items():
         given[key] = {**given.get(key, {}), **value} if isinstance(value, dict) else value
     return load_settings(
-        options.preset, file=options.config, **{"home": options.home, "progress": options.progress, **given}
+        options.preset or default_preset,
+        file=options.config,
+        **{"home": options.home, "progress": options.progress, **given},
     )
 
 

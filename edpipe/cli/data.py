@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from edpipe.cli.context import settings_of
-from edpipe.cli.output import Format, emit, say
+from edpipe.cli.output import Format, emit, rows_of, say
 
 FormatFlag = Annotated[Format, typer.Option("--format", help="How rows are printed.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")]
@@ -53,7 +53,26 @@ def ingest(
         max_rejects=max_rejects,
         dry_run=dry_run,
     )
-    emit(report.rows(), form, title="Would be done" if dry_run else "Raw relations")
+    columns: tuple[str, ...] = (
+        "relation",
+        "rows",
+        "rejected_rows",
+        "shards_written",
+        "shards_reused",
+        "seconds",
+        "selection",
+    )
+    if dry_run:
+        columns: tuple[str, ...] = (
+            "relation",
+            "source_bytes",
+            "shards_written",
+            "shards_reused",
+            "selection",
+        )
+    emit(rows_of(report.relations, columns), form, title="Would be done" if dry_run else "Raw relations")
+    for note in dict.fromkeys(note for relation in report.relations for note in relation.notes):
+        say(note)
 
 
 def plan(context: typer.Context, form: FormatFlag = Format.table) -> None:
@@ -83,13 +102,11 @@ def build(
     Example: `edpipe build`, `edpipe build core.sessions --dry-run`.
     """
     from edpipe import build as verb
-    from edpipe import plan as plan_verb
 
-    settings = settings_of(context)
+    report = verb(settings_of(context), models=models or (), full=full, dry_run=dry_run)
     if dry_run:
-        emit(plan_verb(settings).rows(), form, title="To build")
+        emit(report.rows(), form, title="Would be built, with estimated rows")
         return
-    report = verb(settings, models=models or (), full=full)
     if not report.models:
         say("Nothing changed.")
     emit(report.rows(), form, title=f"Built in {report.seconds:.1f} s")

@@ -29,11 +29,16 @@ def demo(
     Example: `edpipe demo`. Writes below `<home>/demo`; your own data are not touched.
     """
     from edpipe import demo as verb
+    from edpipe.walkthrough import demo_home
 
-    settings = settings_of(context, synthetic={"students": students})
-    result = verb(settings, dry_run=dry_run)
-    if result is None:
+    settings = settings_of(context, default_preset="smoke", synthetic={"students": students})
+    if dry_run:
+        say(
+            f"Would run everything on {settings.synthetic.students} synthetic students, "
+            f"below {demo_home(settings)}."
+        )
         return
+    result = verb(settings)
     emit(result.metrics, form, title="Test students; intervals by student-level bootstrap")
     say(f"Report: {result.report}")
     say(f'Ask:    edpipe --home {result.home} sql "select * from core.students limit 5"')

@@ -1,0 +1,120 @@
+"""The flow on synthetic archives: everything once, nothing twice, and on after a kill."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import edpipe
+from edpipe.settings import Settings, load_settings
+from edpipe.walkthrough import demo_home
+
+pytestmark = pytest.mark.integration
+
+EDPIPE = Path(sys.executable).with_name("edpipe")
+FLAGS = ["--preset", "smoke", "--set", "tracing.max_epochs=2", "--set", "tracing.bootstrap=20"]
+STUDENTS = "80"
+
+
+def command(home: Path, *arguments: str) -> list[str]:
+    return [str(EDPIPE), "--home", str(home), "--progress", "log", *FLAGS, *arguments]
+
+
+def demo(home: Path) -> subprocess.CompletedProcess[str]:
+    environment = {
+        key: value for key, value in os.environ.items() if not key.startswith(("EDPIPE_", "PREFECT_"))
+    }
+    return subprocess.run(
+        command(home, "demo", "--students", STUDENTS, "--format", "csv"),
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=home.parent,
+        env=environment,
+    )
+
+
+def settings_of(home: Path) -> Settings:
+    settings = load_settings("smoke", home=home)
+    return settings.model_copy(update={"home": demo_home(settings), "progress": "none"})
+
+
+def facts(home: Path) -> dict[str, pl.DataFrame]:
+    """Read what must be the same in two runs: rows, reconciliation, mastery."""
+    settings = settings_of(home)
+    return {
+        "interactions": edpipe.sql("select * from core.interactions order by all", settings),
+        "reconciliation": edpipe.sql("select * from core.reconciliation order by all", settings),
+        "mastery": edpipe.sql(
+            "select source, student_id, kc_id, mastery, num_opportunities from predictions.kc_mastery order by all",
+            settings,
+        ),
+    }
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    home = tmp_path_factory.mktemp("unbroken") / "data"
+    return home, demo(home)
+
+
+def test_the_demo_prints_the_comparison_and_names_the_report(unbroken):
+    home, done = unbroken
+    models = {line.split(",")[0] for line in done.stdout.splitlines()[1:]}
+    assert {"attention", "majority", "item_difficulty", "bkt"} <= models
+    report = next(line for line in done.stderr.splitlines() if line.startswith("Report:")).split(maxsplit=1)[
+        1
+    ]
+    assert Path(home.parent, report).read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+
+def test_every_source_row_is_accounted_for(unbroken):
+    failed = facts(unbroken[0])["reconciliation"].filter(~pl.col("is_ok"))
+    assert failed.to_dicts() == []
+
+
+def test_every_student_has_a_mastery_of_every_kc_by_the_champion(unbroken):
+    settings = settings_of(unbroken[0])
+    found = edpipe.sql(
+        "select count(*) n, count(distinct student_id) students, count(distinct kc_id) kcs, min(mastery) low, "
+        "max(mastery) high, count(distinct model_version) versions from predictions.kc_mastery",
+        settings,
+    ).row(0, named=True)
+    assert found["students"] == int(STUDENTS)
+    assert found["n"] == found["students"] * found["kcs"]
+    assert 0 <= found["low"] < found["high"] <= 1
+    assert found["versions"] == 1
+
+
+def test_a_second_run_changes_nothing(unbroken):
+    home, _ = unbroken
+    settings = settings_of(home)
+    kept = [*settings.raw_dir.rglob("*.parquet"), *settings.runs_dir.rglob("*.pt")]
+    before = {path: path.stat().st_mtime_ns for path in kept}
+    versions = edpipe.versions("tracing", settings)
+    again = demo(home)
+    assert {path: path.stat().st_mtime_ns for path in kept} == before
+    assert edpipe.versions("tracing", settings) == versions
+    assert again.stdout == unbroken[1].stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [12, 20, 28, 36, 44, 52])
+def test_a_killed_demo_goes_on_to_the_same_result(seconds, unbroken, tmp_path):
+    home = tmp_path / "data"
+    process = subprocess.Popen(
+        command(home, "demo", "--students", STUDENTS), cwd=tmp_path, start_new_session=True
+    )
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    demo(home)
+    for name, frame in facts(unbroken[0]).items():
+        assert facts(home)[name].equals(frame), name
