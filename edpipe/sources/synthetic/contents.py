@@ -118,7 +118,7 @@ def make_contents(num_items: int, rng: np.random.Generator) -> Contents:
         bundle_first=np.cumsum(bundle_size) - bundle_size,
         bundle_size=bundle_size,
         correct=correct,
-        difficulty=rng.normal(-0.35, 0.9, num_items),
+        difficulty=rng.normal(-0.6, 0.9, num_items),
         discrimination=rng.lognormal(0.0, 0.25, num_items),
         kc_numbers=kc_numbers,
         kc_start=kc_start,

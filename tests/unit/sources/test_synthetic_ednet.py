@@ -14,6 +14,7 @@ import pytest
 
 from edpipe.errors import SettingsError, SourceError
 from edpipe.sources.synthetic import SyntheticEdNet, write_ednet
+from edpipe.sources.synthetic.archives import ArchiveWriter
 
 HEADERS = {
     "kt1": "timestamp,solving_id,question_id,user_answer,elapsed_time",
@@ -190,6 +191,20 @@ def test_folders_hold_what_the_zips_hold(tmp_path: Path) -> None:
             for path in folders.paths[level].iterdir()
         }
         assert unpacked == files
+
+
+def test_an_interrupted_zip_leaves_the_earlier_one(tmp_path: Path) -> None:
+    def stop() -> None:
+        with ArchiveWriter(tmp_path / "a.zip", "KT1", "zip") as writer:
+            writer.add("u2.csv", b"")
+            raise KeyboardInterrupt
+
+    with ArchiveWriter(tmp_path / "a.zip", "KT1", "zip") as writer:
+        writer.add("u1.csv", b"")
+    with pytest.raises(KeyboardInterrupt):
+        stop()
+    assert list(members(tmp_path / "a.zip")) == ["KT1/", "KT1/u1.csv"]
+    assert list(tmp_path.iterdir()) == [tmp_path / "a.zip"]
 
 
 def test_a_folder_with_files_is_refused(tmp_path: Path) -> None:
