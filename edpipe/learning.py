@@ -110,10 +110,9 @@ def evaluate(
         If there is no finished run, or the data have changed since it was trained.
     """
     settings = _checked(model, settings)
-    from edpipe.training.run import read_run
-
     from edpipe.evaluation.evaluate import evaluate_tracing
     from edpipe.prediction.tracing import predict
+    from edpipe.training.run import read_run
 
     run = read_run(run_dir or newest_run(settings))
     dataset = _dataset_of(run, settings)
@@ -356,16 +355,16 @@ def _examples(dataset: TracingDataset) -> pl.DataFrame:
 
 
 def _item_kcs(dataset: TracingDataset) -> pl.DataFrame:
+    """Return ``item_key, kc_key``, one row a pair."""
     import polars as pl
 
-    return (
-        pl.DataFrame(
-            {"item_key": dataset.item_keys, "kc_id": [list(kcs) for kcs in dataset.item_kcs]},
-            schema_overrides={"kc_id": pl.List(pl.String)},
-        )
-        .explode("kc_id")
-        .drop_nulls()
-    )
+    key_of = dict(zip(dataset.kc_ids, dataset.kc_keys.tolist(), strict=True))
+    pairs = [
+        (item, key_of[kc])
+        for item, kcs in zip(dataset.item_keys.tolist(), dataset.item_kcs, strict=True)
+        for kc in kcs
+    ]
+    return pl.DataFrame(pairs, schema={"item_key": pl.Int64, "kc_key": pl.Int64}, orient="row")
 
 
 def _with_published_ids(
