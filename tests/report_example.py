@@ -33,7 +33,7 @@ create table features.activity_hourly as
         count(distinct student_key) as num_students, count(*) filter (where is_correct) as num_correct
     from core.interactions group by all;
 create table features.kc_mastery as
-    select student_key, student_id, kc_key, '' || kc_key as kc_id,
+    select source, student_key, student_id, kc_key, '' || kc_key as kc_id,
         count(*) as num_opportunities, avg(is_correct::integer) as mastery
     from core.interactions where is_answered group by all;
 create table core.reconciliation as
@@ -45,7 +45,15 @@ create table core.reconciliation as
 """
 
 
-def example_query(seed: int = 7) -> Callable[[str], pl.DataFrame]:
+PREDICTIONS = """
+create table predictions.kc_mastery as
+    select student_id, source, kc_id, mastery, num_opportunities,
+        'tracing' as model_name, 3 as model_version, now() as scored_at
+    from features.kc_mastery;
+"""
+
+
+def example_query(seed: int = 7, *, predicted: bool = False) -> Callable[[str], pl.DataFrame]:
     """Build the tables in memory and return what answers SQL over them."""
     random = np.random.default_rng(seed)
     counts = np.clip(random.lognormal(4, 1.1, NUM_STUDENTS).astype(int), 3, 900)
@@ -73,7 +81,7 @@ def example_query(seed: int = 7) -> Callable[[str], pl.DataFrame]:
     connection = duckdb.connect()
     connection.execute("set TimeZone = 'UTC'")
     connection.register("answers", answers.to_arrow())
-    connection.execute(TABLES)
+    connection.execute(TABLES + (PREDICTIONS if predicted else ""))
     return lambda sql: connection.execute(sql).pl()
 
 

@@ -97,7 +97,7 @@ def _over_time(published: Published, num_days: int) -> Figure:
             title = f"{row['first_day']}: {whole(row['num_interactions'])}"
             top = panel.y(row["num_interactions"])
             drawing.rect(left, top, right - left - gap, panel.y(0) - top, "mark fill1", title=title)
-        marks = _date_ticks(days[0], days[-1] + length, most=max(2, int(width // 130)))
+        marks = _date_ticks(days[0], days[-1] + length, most=max(2, int(width // 95)))
         panel.x_axis([day for day, _ in marks], [label for _, label in marks])
         return drawing.render()
 
@@ -187,9 +187,9 @@ def _per_student(frame: pl.DataFrame, points: dict[str, Any]) -> Figure:
             left, top = panel.at(doubling, count)
             size = panel.x(doubling + 1) - left - 2
             drawing.rect(left, top, size, panel.y(0) - top, "mark fill1", title=f"{_bin(doubling)}: {count}")
-        step = max(1, math.ceil(len(doublings) * 36 / width))
+        step = max(1, math.ceil(len(doublings) * 48 / width))
         edges = [*doublings, doublings[-1] + 1][::step]
-        panel.x_axis(edges, [compact(2**edge) for edge in edges])
+        panel.x_axis(edges, [whole(2**edge) for edge in edges])
         panel.x_title("interactions of a student (each bar doubles)")
         return drawing.render()
 

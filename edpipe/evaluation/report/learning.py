@@ -41,34 +41,41 @@ group by all
 having count(*) >= {FEWEST_ANSWERS}
 order by top_kcs.num_answers desc, kcs.kc_id, steps.opportunity
 """
+# Predictions carry published ids only, so both tables are read by those; of several sources the largest.
 HEAT_MAP = """
-with top_kcs as (
-    select kc_key, count(*) as num_students
+with met as (
+    select student_id, kc_id, mastery
     from {relation}
-    group by kc_key
-    order by num_students desc, kc_key
+    where num_opportunities > 0
+        and source = (select source from {relation} group by source order by count(*) desc, source limit 1)
+),
+top_kcs as (
+    select kc_id
+    from met
+    group by kc_id
+    order by count(*) desc, kc_id
     limit {num_kcs}
 ),
 candidates as (
-    select student_key, any_value(student_id) as student_id, count(*) as num_kcs
-    from {relation}
-    inner join top_kcs using (kc_key)
-    group by student_key
+    select student_id, count(*) as num_kcs
+    from met
+    inner join top_kcs using (kc_id)
+    group by student_id
 ),
 -- An even draw among students who have met at least half as many of these KCs as the one who met most.
 chosen as (
-    select student_key, student_id
+    select student_id
     from candidates
     where num_kcs >= 0.5 * (select max(num_kcs) from candidates)
-    order by md5(student_id), student_key
+    order by md5(student_id), student_id
     limit {num_students}
 )
-select chosen.student_id, mastery.kc_id, mastery.mastery
-from {relation} as mastery
-inner join chosen using (student_key)
-inner join top_kcs using (kc_key)
+select met.student_id, met.kc_id, met.mastery
+from met
+inner join chosen using (student_id)
+inner join top_kcs using (kc_id)
 """
-MASTERY_COLUMNS = ("student_key", "student_id", "kc_key", "kc_id", "mastery")
+MASTERY_COLUMNS = ("source", "student_id", "kc_id", "mastery", "num_opportunities")
 
 
 def learning(published: Published) -> Section:

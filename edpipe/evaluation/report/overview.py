@@ -116,8 +116,11 @@ def _reconciliation(published: Published) -> tuple[Section, list[str], tuple[str
     ]
     warnings: list[str] = []
     if failed:
-        words.append(f"{len(failed)} of {len(checks)} checks do not hold; they stand first.")
-        warnings.append(f"{len(failed)} of {len(checks)} reconciliation checks do not hold (see below).")
+        words.append(
+            f"{len(failed)} of {len(checks)} checks do not hold. Marked as lost: rows were lost or invented "
+            "on the way. Marked as odd: something in the source, kept in the tables and counted."
+        )
+        warnings += _reconciliation_warnings(failed, len(checks))
     elif checks:
         words.append(f"All {len(checks)} checks hold: every source row is accounted for.")
     else:
@@ -134,6 +137,19 @@ def _reconciliation(published: Published) -> tuple[Section, list[str], tuple[str
         folded=[_checks(rows, caption) for rows, caption in parts if rows],
     )
     return section, warnings, (f"{len(passed)} / {len(checks)}", "checks hold")
+
+
+def _reconciliation_warnings(failed: list[dict[str, object]], num_checks: int) -> list[str]:
+    odd = [check for check in failed if check["severity"] == "warning"]
+    kinds = (
+        (len(failed) - len(odd), "failed: rows were lost or invented on the way. Do not use these tables"),
+        (len(odd), "found something odd in the source, which is kept"),
+    )
+    return [
+        f"{number} of {num_checks} reconciliation checks {words} (see below)."
+        for number, words in kinds
+        if number
+    ]
 
 
 def _checks(checks: list[dict[str, object]], caption: str) -> Table:
@@ -158,7 +174,7 @@ def _state(check: dict[str, object]) -> Cell:
         return Cell("count")
     if check["is_ok"]:
         return Cell("holds", state="good")
-    return Cell("look" if check["severity"] == "warning" else "does not hold", state="bad")
+    return Cell("odd" if check["severity"] == "warning" else "lost", state="bad")
 
 
 def _value(value: object) -> str:

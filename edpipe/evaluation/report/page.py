@@ -81,6 +81,7 @@ class Page:
     title: str
     subtitle: str
     made: str
+    model: str
     licences: Sequence[str]
     key_figures: Sequence[tuple[str, str, str]]
     warnings: Sequence[str]

@@ -21,6 +21,8 @@ from edpipe.raw import landed
 from edpipe.settings import Settings
 
 REPORT_FILE = "report.html"
+MODELS = "select distinct model_name, model_version from predictions.kc_mastery order by all"
+NOT_SHOWN = ("format", "run_key")
 
 
 def write_report(
@@ -84,6 +86,7 @@ def _page(settings: Settings, published: Published, trained: Trained) -> Page:
         title="Learning data report",
         subtitle=head.subtitle,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        model=_scored_by(published),
         licences=_licences(settings),
         key_figures=[*head.key_figures, *_model_figures(trained)],
         warnings=warnings,
@@ -115,6 +118,22 @@ def _details(trained: Trained) -> list[tuple[str, str]]:
     if trained.evaluation and (openings := trained.evaluation.summary.get("num_openings")):
         facts["test split opened"] = f"{openings} time{'s' if openings != 1 else ''} for this run"
     for name, value in trained.facts.items():
-        if isinstance(value, str | int | float | bool) and value != "":
-            facts[name.replace("_", " ")] = f"{value:.6g}" if isinstance(value, float) else str(value)
+        if name not in NOT_SHOWN and (text := _plain(value)):
+            facts[name.replace("_", " ")] = text
     return list(facts.items())
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_plain(inner)}" for name, inner in value.items())
+    if isinstance(value, list):
+        return ", ".join(_plain(inner) for inner in value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _scored_by(published: Published) -> str:
+    """Name the registered model whose predictions are published."""
+    if not published.has("predictions.kc_mastery", "model_name", "model_version"):
+        return ""
+    rows = published.ask(MODELS).rows()
+    return ", ".join(f"{name} version {number}" for name, number in rows)

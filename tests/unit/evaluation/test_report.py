@@ -160,7 +160,18 @@ def test_failed_checks_stand_first_and_are_a_warning(report):
     checks = section(report, "reconciliation")
     assert words(checks).index("enter equals submit") < words(checks).index("rows accounted")
     assert "1 of 2 checks do not hold" in words(checks)
-    assert "reconciliation checks do not hold" in words(report.split('class="warnings"')[1])
+    assert "1 of 2 reconciliation checks found something odd" in words(report.split('class="warnings"')[1])
+
+
+def test_lost_rows_are_a_stronger_warning_than_oddities(settings, query):
+    def failing(sql: str) -> pl.DataFrame:
+        rows = query(sql)
+        return rows.with_columns(pl.lit(False).alias("is_ok")) if "is_ok" in rows.columns else rows
+
+    text = write_report(settings, run_dir=None, query=failing).read_text("utf-8")
+    warnings = words(text.split('class="warnings"')[1].split("</section>")[0])
+    assert "1 of 2 reconciliation checks failed: rows were lost" in warnings
+    assert "1 of 2 reconciliation checks found something odd" in warnings
 
 
 def test_text_from_data_is_escaped(report):
@@ -230,20 +241,16 @@ def test_a_run_without_evaluation_shows_its_curve(settings, query, tmp_path):
     ],
 )
 def test_a_missing_table_is_named_in_words(settings, query, relation, name, said):
-    text = write_report(settings, run_dir=None, query=without(query, relation)).read_text("utf-8")
+    text = write_report(
+        settings, run_dir=None, query=without(query, relation, "predictions.kc_mastery")
+    ).read_text("utf-8")
     assert said in words(section(text, name))
 
 
-def test_predicted_mastery_is_preferred_to_the_observed(settings, query):
-    def with_predictions(sql: str) -> pl.DataFrame:
-        rows = query(sql.replace("predictions.kc_mastery", "features.kc_mastery"))
-        if "relation" in rows.columns:
-            own = rows.filter(pl.col("relation") == "features.kc_mastery")
-            rows = pl.concat([rows, own.with_columns(pl.lit("predictions.kc_mastery").alias("relation"))])
-        return rows
-
-    text = write_report(settings, run_dir=None, query=with_predictions).read_text("utf-8")
+def test_predicted_mastery_is_preferred_to_the_observed_and_names_its_model(settings):
+    text = write_report(settings, run_dir=None, query=example_query(predicted=True)).read_text("utf-8")
     assert "predictions.kc_mastery" in words(section(text, "mastery"))
+    assert "Model tracing version 3" in words(text.split("</header>")[0])
 
 
 def test_the_licence_of_each_source_is_shown(settings, query):
