@@ -16,12 +16,15 @@ def raw(evaluator: MacroEvaluator, manifest: exp.Expression) -> exp.Expression:
     """Expand to a scan of the listed shards, or to no rows where nothing has been ingested."""
     listed = json.loads(manifest.this)
     columns = listed["columns"]
+    # A literal in the query, because SQLMesh tells by the query whether what depends on it is stale:
+    # shards of the same names may hold other rows.
+    mark = exp.Literal.string(f"{listed['fingerprint']}, {listed['generation']}").sql("duckdb")
     if not listed["files"]:
         empty = ", ".join(f"CAST(NULL AS {kind}) AS {name}" for name, kind in columns.items())
-        return evaluator.parse_one(f"(SELECT {empty} WHERE FALSE)").as_("shards")
+        return evaluator.parse_one(f"(SELECT {empty}, {mark} AS ingested_as WHERE FALSE)").as_("shards")
     files = ", ".join(exp.Literal.string(file).sql("duckdb") for file in listed["files"])
     names = ", ".join(f"CAST({name} AS {kind}) AS {name}" for name, kind in columns.items())
-    return evaluator.parse_one(f"(SELECT {names} FROM READ_PARQUET([{files}]))").as_("shards")
+    return evaluator.parse_one(f"(SELECT {names}, {mark} AS ingested_as FROM READ_PARQUET([{files}]))").as_("shards")
 
 
 @macro()
