@@ -30,6 +30,9 @@ SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 # Readers of the published four-line files cut students into pieces of this many rows.
 PIECE_LENGTH = 200
 
+# Column `kc` of a row without a KC: the last place of a table that ends with the unknown one.
+NO_KC = -1
+
 STEP_COLUMNS: dict[str, type] = {
     "interaction_number": np.int32,
     "item": np.int32,

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from edpipe.datasets.columns import Array
 from edpipe.datasets.tracing import Split, TracingDataset
-from edpipe.datasets.vocabulary import PADDING, Vocabulary
+from edpipe.datasets.vocabulary import PADDING, UNKNOWN, Vocabulary
 from edpipe.datasets.windows import Windows, WindowSampler
 from models.batches import InteractionBatch
 
@@ -49,7 +49,7 @@ class Encoder:
             vocabulary,
             dataset.item_numbers(vocabulary),
             dataset.kc_table(vocabulary),
-            vocabulary.kc_numbers(dataset.kc_ids),
+            np.append(vocabulary.kc_numbers(dataset.kc_ids), UNKNOWN),  # rows without a KC have -1
         )
 
     def encode(self, windows: Windows) -> ScoredBatch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import polars as pl
 
@@ -60,8 +60,7 @@ def tracing_dataset(settings: Settings, *, folder: Path | None = None) -> Tracin
     from edpipe import warehouse
 
     source, steps = settings.tracing.source, settings.tracing.steps
-    open_reader = cast("Any", warehouse).open_reader
-    with open_reader(settings) as connection:
+    with warehouse.open_reader(settings) as connection:
         catalog = Catalog(
             items=connection.execute(ITEMS, [source, source]).pl(),
             kcs=connection.execute(KCS, [source]).pl(),

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from edpipe.datasets.columns import Array, ColumnWriter
 from edpipe.datasets.tracing import (
     FORMAT,
+    NO_KC,
     ROW_COLUMNS,
     SPLITS,
     STEP_COLUMNS,
@@ -152,10 +153,12 @@ class _Writer:
             self._append(name, seconds)
             moments.add(seconds[in_training])
         if self._steps == "rows":
-            kcs = _positions(self._kc_keys, frame["kc_key"], "kc_key")
+            has_kc = frame["kc_key"].is_not_null()
+            kcs = np.full(len(frame), NO_KC)
+            kcs[has_kc.to_numpy()] = _positions(self._kc_keys, frame["kc_key"].drop_nulls(), "kc_key")
             self._append("kc", kcs)
             self._append("is_first_row", frame["is_first_row"].to_numpy())
-            self._trained_kcs[kcs[in_training]] = True
+            self._trained_kcs[kcs[in_training & (kcs != NO_KC)]] = True
         self._append("student_key", students[starts])
         self._append("split", splits[starts])
         self._append("offsets", starts + self._rows)

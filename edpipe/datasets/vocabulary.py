@@ -57,7 +57,8 @@ class TimeMoments:
             return TimeScaler()
         mean = self._sum / self._count
         variance = max(self._squares / self._count - mean**2, 0.0)
-        return TimeScaler(mean, max(variance**0.5, 1e-3))
+        # Rounded, so that sums over pieces cut elsewhere give the same scaler.
+        return TimeScaler(round(mean, 6), round(max(variance**0.5, 1e-3), 6))
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,6 +170,7 @@ def _opportunities(dataset: TracingDataset, student: int) -> Integers:
     span = slice(int(dataset.offsets[student]), int(dataset.offsets[student + 1]))
     num_kcs = len(dataset.kc_keys)
     if dataset.steps == "rows":
-        return np.bincount(np.asarray(dataset.columns["kc"][span]), minlength=num_kcs).astype(np.int64)
-    members = dataset.kc_members[np.asarray(dataset.columns["item"][span])]
+        members = np.asarray(dataset.columns["kc"][span])
+    else:
+        members = dataset.kc_members[np.asarray(dataset.columns["item"][span])]
     return np.bincount(members[members >= 0], minlength=num_kcs).astype(np.int64)

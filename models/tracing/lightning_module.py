@@ -36,7 +36,7 @@ class OptimizerConfig:
     ema_decay
         Decay of the averaged weights; 0 is off.
     seed
-        Each epoch's random numbers depend on this and the epoch only.
+        Each step's random numbers depend on this and the step only.
     """
 
     learning_rate: float = 1e-3
@@ -51,7 +51,7 @@ class KnowledgeTracingModule(LightningModule):
     """Optimize any :class:`~models.tracing.tracer.KnowledgeTracer`.
 
     Validation runs on the averaged weights, which are also what :meth:`trained` returns. Dropout is seeded
-    anew in each epoch, so a run that goes on from the end of an epoch equals an unbroken one.
+    anew in each step, so a run that goes on from a checkpoint equals an unbroken one.
 
     Parameters
     ----------
@@ -78,10 +78,11 @@ class KnowledgeTracingModule(LightningModule):
         """Return the network to use: with averaged weights where averaging is on."""
         return self.model if self.averaged is None else self.averaged
 
-    def on_train_epoch_start(self) -> None:
-        """Seed the epoch's dropout and the order of its windows."""
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Seed the step's dropout; a hook of the epoch would be passed over after a restart."""
+        del batch, batch_idx
         seed = self.optimizer_config.seed
-        torch.manual_seed((seed * 1_000_003 + self.current_epoch) * 1_009 + self.global_rank)
+        torch.manual_seed((seed * 1_000_003 + self.global_step) * 1_009 + self.global_rank)
 
     def training_step(self, batch: tuple[InteractionBatch, Tensor], batch_idx: int) -> Tensor:
         """Return the loss of one batch of windows."""
