@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from zlib import error as ZlibError  # noqa: N812  (it is an exception class named in lower case)
 
 import numpy as np
 import numpy.typing as npt
@@ -211,6 +210,6 @@ def _inflate(packed: bytes, size: int) -> tuple[bytes, bool]:
     inflater = isal_zlib.decompressobj(wbits=-15)
     try:
         text = inflater.decompress(packed, size + 1)
-    except ZlibError:
+    except isal_zlib.error:
         return b"", False
     return text, inflater.eof or size == 0

@@ -22,7 +22,7 @@ from edpipe.sources.subset import student_hash
 from edpipe.sources.workers import num_workers
 
 # Starting a process costs as much as reading this many bytes.
-_BYTES_WORTH_A_PROCESS = 24 * 2**20
+_BYTES_WORTH_A_PROCESS = 10 * 2**20
 # No row of any EdNet file is shorter: a timestamp alone has 13 digits.
 _SHORTEST_ROW = {"kt1": 20, "kt2": 20, "kt3": 20, "kt4": 20}
 

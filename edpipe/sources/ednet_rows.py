@@ -52,7 +52,6 @@ class _Parser:
     def __init__(self, row_format: RowFormat, questions: pl.Series | None, rows: Rows) -> None:
         self._format = row_format
         self._questions = questions
-        self._known = frozenset() if questions is None else frozenset(questions.to_list())
         self._rows = rows
 
     def parse(self, members: Sequence[MemberText]) -> None:
@@ -92,7 +91,7 @@ class _Parser:
         schema = {name: self._format.schema[name] for name in columns}
         try:
             frame = pl.read_csv(text, has_header=False, schema=schema, quote_char=None)
-        except pl.exceptions.ComputeError:
+        except pl.exceptions.PolarsError:
             return None
         if frame.height != total or self._has_unusable(frame):
             return None
@@ -126,8 +125,9 @@ class _Parser:
         return self._in_order(frame)
 
     def _read_slowly(self, member: MemberText, body: bytes, columns: list[str] | None) -> None:
+        known: frozenset[str] = frozenset(() if self._questions is None else self._questions.to_list())
         rows, refused = read_lines(
-            member.name, clean_text(body), columns, self._format, self._known, member.problem
+            member.name, clean_text(body), columns, self._format, known, member.problem
         )
         self._rows.refused += refused
         if rows:
