@@ -39,6 +39,6 @@ def metrics(evaluated: Evaluated) -> None:
     version = evaluated.version
     create_markdown_artifact(
         key="evaluation",
-        markdown=f"Registered as `{version.name}` version {version.version}, MLflow run `{version.run_id}`.\n\n"
-        f"Warnings:\n\n{warnings}\n",
+        markdown=f"Registered as `{version.name}` version {version.version}, "
+        f"MLflow run `{version.run_id}`.\n\nWarnings:\n\n{warnings}\n",
     )

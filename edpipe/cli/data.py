@@ -53,23 +53,18 @@ def ingest(
         max_rejects=max_rejects,
         dry_run=dry_run,
     )
-    columns: tuple[str, ...] = (
-        "relation",
-        "rows",
-        "rejected_rows",
-        "shards_written",
-        "shards_reused",
-        "seconds",
-        "selection",
-    )
     if dry_run:
-        columns: tuple[str, ...] = (
+        columns = ["relation", "source_bytes", "shards_written", "shards_reused", "selection"]
+    else:
+        columns = [
             "relation",
-            "source_bytes",
+            "rows",
+            "rejected_rows",
             "shards_written",
             "shards_reused",
+            "seconds",
             "selection",
-        )
+        ]
     emit(rows_of(report.relations, columns), form, title="Would be done" if dry_run else "Raw relations")
     for note in dict.fromkeys(note for relation in report.relations for note in relation.notes):
         say(note)

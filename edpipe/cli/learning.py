@@ -137,4 +137,4 @@ def report(
     if dry_run:
         say(f"Would write {output or settings.reports_dir / 'report.html'}.")
         return
-    say(f"Report: {verb(settings, run_dir=run_dir, output=output)}")
+    say(f"HTML report: {verb(settings, run_dir=run_dir, output=output)}")

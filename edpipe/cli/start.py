@@ -40,7 +40,7 @@ def demo(
         return
     result = verb(settings)
     emit(result.metrics, form, title="Test students; intervals by student-level bootstrap")
-    say(f"Report: {result.report}")
+    say(f"HTML report: {result.report}")
     say(f'Ask:    edpipe --home {result.home} sql "select * from core.students limit 5"')
 
 
