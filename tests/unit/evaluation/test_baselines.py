@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
+from scipy.sparse import csr_array
+from sklearn.linear_model import LogisticRegression
 from unit.evaluation.simulated_answers import simulate, simulate_bkt
 
 from edpipe.evaluation.baselines import BKT, BestLR, ItemDifficulty, Majority, bkt_kernel, logistic
@@ -136,6 +138,16 @@ def test_counts_of_earlier_answers_by_hand():
     np.testing.assert_allclose(dense, expected)
 
 
+def test_weights_equal_scikit_learns():
+    random = np.random.default_rng(4)
+    features = csr_array(random.normal(size=(600, 8)) * np.geomspace(0.01, 10, 8))
+    correct = (random.random(600) < 1 / (1 + np.exp(-(features @ random.normal(size=8))))).astype(float)
+    theirs = LogisticRegression(C=0.5, tol=1e-9, max_iter=5000).fit(features, correct)
+    found = logistic.fit_weights(features, correct, strength=0.5)
+    probability = 1 / (1 + np.exp(-(features @ found[:-1] + found[-1])))
+    assert probability == pytest.approx(theirs.predict_proba(features)[:, 1], abs=5e-3)
+
+
 def test_logistic_regression_uses_history_beyond_item_difficulty():
     answers, item_kcs = simulate(300, mean_answers=40)
     asked = answers.filter(pl.col("split") == "test")
@@ -160,7 +172,7 @@ def test_prediction_in_parts_equals_prediction_at_once(monkeypatch):
 def test_only_right_answers_in_training_still_fit():
     answers = rows([(1, 1, 1, 1), (2, 1, 1, 1)])
     fitted = BestLR().fit(answers, pairs((1, 1)))
-    assert (fitted.predict(answers)["probability"] > 0.99).all()
+    assert (fitted.predict(answers)["probability"] > 0.9).all()
 
 
 def test_some_students_are_whole_and_within_the_limit():
