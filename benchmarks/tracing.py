@@ -28,10 +28,10 @@ RESULTS = REPOSITORY / "benchmarks" / "results" / "tracing_assistments.csv"
 SHARED = {"batch_size": 32, "ema_decay": 0.995, "max_epochs": 10, "patience": 3, "context_length": 200}
 OPTIONS: dict[str, dict[str, Any]] = {
     "attention": {
-        "size": 128,
+        "size": 64,
         "num_layers": 2,
-        "num_heads": 8,
-        "dropout": 0.3,
+        "num_heads": 4,
+        "dropout": 0.2,
         "learning_rate": 2e-3,
         "weight_decay": 0.01,
     },

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.batches import PADDING, UNKNOWN, InteractionBatch
-from models.layers import FeedForward, HistoryAttention
+from models.layers import FeedForward, HistoryAttention, pair_features
 from models.tracing.config import AttentionConfig
 from models.tracing.embedding import ItemEmbedding
 from models.tracing.tracer import KnowledgeTracer
@@ -21,9 +21,8 @@ NUM_EVIDENCE = 3 * NUM_MATCHES  # right, wrong and their balance, for each relat
 class _Past(NamedTuple):
     """What a set of questions may see of the history."""
 
-    distance: Tensor  # (batch or 1, asked, length)
-    visible: Tensor  # (batch, asked, length)
-    matches: Tensor  # (batch, NUM_MATCHES, asked, length)
+    evidence: Tensor  # (batch, asked, NUM_EVIDENCE)
+    pairs: Tensor  # (batch, NUM_MATCHES + 3, asked, 1 + length)
 
 
 class _Block(nn.Module):
@@ -34,7 +33,7 @@ class _Block(nn.Module):
         size = config.size
         self.norm = nn.LayerNorm(size)
         self.norm_answers = nn.LayerNorm(size)
-        self.attention = HistoryAttention(size, config.num_heads, NUM_MATCHES, config.dropout)
+        self.attention = HistoryAttention(size, config.num_heads, NUM_MATCHES)
         self.dropout = nn.Dropout(config.dropout)
         self.forward_layer = FeedForward(size, config.dropout)
 
@@ -44,9 +43,7 @@ class _Block(nn.Module):
             self.norm(asked),
             self.norm(steps),
             self.norm_answers(steps + answers),
-            distance=past.distance,
-            visible=past.visible,
-            matches=past.matches,
+            past.pairs,
         )
         result: Tensor = self.forward_layer(asked + self.dropout(found))
         return result
@@ -90,7 +87,7 @@ class AttentionTracer(KnowledgeTracer):
         items = self.items.hide(batch.items)
         vectors, difficulty = self.items(items, batch.kcs)
         past = self._past(batch)
-        steps = self._asked(batch, vectors, batch.lag, past)
+        steps = self._asked(vectors, batch.lag, past)
         answers = self._answers(batch)
         for block in self.blocks:
             steps = block(steps, steps, answers, past)
@@ -100,22 +97,21 @@ class AttentionTracer(KnowledgeTracer):
         """Return logits for ``items`` after the whole history. Shape ``(batch, asked)``."""
         vectors, _ = self.items(batch.items, batch.kcs)
         past = self._past(batch)
-        steps = self._asked(batch, vectors, batch.lag, past)
+        steps = self._asked(vectors, batch.lag, past)
         answers = self._answers(batch)
         shape = (len(batch), len(items))
         probes, difficulty = self.items(items, kcs)
         probes, difficulty = probes.expand(*shape, -1), difficulty.expand(*shape, 1)
         probe_past = self._past_of_probes(batch, items.expand(shape), kcs.expand(*shape, -1))
-        asked = self._asked(batch, probes, batch.lag.new_zeros(shape), probe_past)
+        asked = self._asked(probes, batch.lag.new_zeros(shape), probe_past)
         for block in self.blocks:
             asked = block(asked, steps, answers, probe_past)
             steps = block(steps, steps, answers, past)
         return self._read(asked, probes, difficulty)
 
-    def _asked(self, batch: InteractionBatch, vectors: Tensor, lag: Tensor, past: _Past) -> Tensor:
+    def _asked(self, vectors: Tensor, lag: Tensor, past: _Past) -> Tensor:
         """Return questions with lag and evidence so far. Shape ``(batch, asked, size)``."""
-        evidence = _evidence(past, batch.correct)
-        asked: Tensor = self.dropout(vectors + self.lag(lag.unsqueeze(-1)) + self.evidence(evidence))
+        asked: Tensor = self.dropout(vectors + self.lag(lag.unsqueeze(-1)) + self.evidence(past.evidence))
         return asked
 
     def _answers(self, batch: InteractionBatch) -> Tensor:
@@ -129,7 +125,7 @@ class AttentionTracer(KnowledgeTracer):
         position = torch.arange(length, device=batch.items.device)
         distance = (position.unsqueeze(1) - position - 1).unsqueeze(0)
         visible = (distance >= 0) & batch.mask.unsqueeze(1)
-        return _Past(distance, visible, self._matches(batch, batch.items, batch.kcs))
+        return self._look_back(batch, batch.items, batch.kcs, distance, visible)
 
     def _past_of_probes(self, batch: InteractionBatch, items: Tensor, kcs: Tensor) -> _Past:
         asked, length = items.shape[1], batch.items.shape[1]
@@ -137,7 +133,14 @@ class AttentionTracer(KnowledgeTracer):
         last = batch.mask.sum(1, keepdim=True)
         distance = (last - 1 - position).unsqueeze(1).expand(-1, asked, -1)
         visible = batch.mask.unsqueeze(1).expand(-1, asked, -1)
-        return _Past(distance, visible, self._matches(batch, items, kcs))
+        return self._look_back(batch, items, kcs, distance, visible)
+
+    def _look_back(
+        self, batch: InteractionBatch, items: Tensor, kcs: Tensor, distance: Tensor, visible: Tensor
+    ) -> _Past:
+        matches = self._matches(batch, items, kcs)
+        evidence = _evidence(matches & visible.unsqueeze(1), batch.correct)
+        return _Past(evidence, pair_features(distance, visible, matches))
 
     def _matches(self, batch: InteractionBatch, items: Tensor, kcs: Tensor) -> Tensor:
         """Return which questions share item, or a KC, with which steps."""
@@ -159,12 +162,13 @@ class AttentionTracer(KnowledgeTracer):
         return (logits - difficulty).squeeze(-1)
 
 
-def _evidence(past: _Past, correct: Tensor) -> Tensor:
+def _evidence(seen: Tensor, correct: Tensor) -> Tensor:
     """Return logarithmic counts of right and wrong answers so far and their balance.
 
-    Shape ``(batch, asked, NUM_EVIDENCE)``.
+    Shapes: ``seen`` ``(batch, NUM_MATCHES, asked, length)``, ``correct`` ``(batch, length)``; returns
+    ``(batch, asked, NUM_EVIDENCE)``.
     """
-    seen = (past.matches & past.visible.unsqueeze(1)).to(correct.dtype)
+    seen = seen.to(correct.dtype)
     right = torch.einsum("bmql,bl->bqm", seen, correct)
     wrong = torch.einsum("bmql,bl->bqm", seen, 1 - correct)
     # One right and one wrong answer in advance: the balance starts at 0 and moves with evidence.

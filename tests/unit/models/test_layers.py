@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from models.layers import HistoryAttention
+from models.layers import HistoryAttention, pair_features
 
 
 def attention_by_hand(layer, queries, keys, values, distance, visible, matches):
@@ -34,7 +34,7 @@ def attention_by_hand(layer, queries, keys, values, distance, visible, matches):
 
 def test_history_attention_equals_its_formula():
     torch.manual_seed(0)
-    layer = HistoryAttention(8, 2, 2, 0.0)
+    layer = HistoryAttention(8, 2, 2)
     with torch.no_grad():
         layer.empty_value.normal_()
     queries, keys, values = torch.randn(3, 2, 5, 8)
@@ -44,10 +44,11 @@ def test_history_attention_equals_its_formula():
     matches = torch.rand(2, 2, 5, 5) < 0.4
     given = {"distance": distance, "visible": visible, "matches": matches}
     torch.testing.assert_close(
-        layer(queries, keys, values, **given), attention_by_hand(layer, queries, keys, values, **given)
+        layer(queries, keys, values, pair_features(**given)),
+        attention_by_hand(layer, queries, keys, values, **given),
     )
 
 
 def test_heads_must_divide_the_size():
     with pytest.raises(ValueError, match="num_heads must divide size"):
-        HistoryAttention(8, 3, 1, 0.0)
+        HistoryAttention(8, 3, 1)
