@@ -28,15 +28,14 @@ import psutil
 
 HEADER = b"timestamp,solving_id,question_id,user_answer,elapsed_time\n"
 NUM_QUESTIONS = 13_169
-MEAN_ROWS = 121.0
 RESULTS = Path(__file__).parent / "results" / "ingest.csv"
 
 
-def make_archive(path: Path, students: int, seed: int) -> int:
+def make_archive(path: Path, students: int, mean_rows: float, seed: int) -> int:
     """Write a zip of KT1-shaped files, with the questions table beside it; return its rows."""
     rng = np.random.default_rng(seed)
     lengths = rng.lognormal(0.0, 1.6, students)
-    lengths = np.maximum(1, lengths / lengths.mean() * MEAN_ROWS).astype(int)
+    lengths = np.maximum(1, lengths / lengths.mean() * mean_rows).astype(int)
     pool = make_rows(rng, max(int(lengths.max()), 2_000_000))
     starts = rng.integers(0, len(pool) - lengths, endpoint=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
@@ -146,6 +145,7 @@ def children(tree: psutil.Process) -> list[psutil.Process]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--students", type=int, default=80_000, help="members of the archive")
+    parser.add_argument("--mean-rows", type=float, default=121.0, help="rows a member on average")
     parser.add_argument("--workers", type=int, default=2, help="processes of ours, threads of DuckDB")
     parser.add_argument("--pandas-files", type=int, default=8_000, help="files that pandas reads")
     parser.add_argument("--peers", choices=["all", "none"], default="all")
@@ -156,7 +156,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         archive = folder / "EdNet-KT1.zip"
-        rows = make_archive(archive, options.students, options.seed)
+        rows = make_archive(archive, options.students, options.mean_rows, options.seed)
         print(f"{options.students:,} files, {rows:,} rows, {archive.stat().st_size / 2**20:,.0f} MiB zipped")
         table = [("edpipe, zip to Parquet", rows, *measure(ours, archive, folder, options.workers))]
         if options.peers == "all":

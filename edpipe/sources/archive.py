@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from isal import isal_zlib
+from isal import igzip_lib, isal_zlib
 
 from edpipe.errors import SourceError
 from edpipe.settings import IngestSettings
@@ -210,6 +210,6 @@ def _inflate(packed: bytes, size: int) -> tuple[bytes, bool]:
     inflater = isal_zlib.decompressobj(wbits=-15)
     try:
         text = inflater.decompress(packed, size + 1)
-    except isal_zlib.error:
+    except igzip_lib.IsalError:  # type: ignore[misc]  # its stub calls it an instance
         return b"", False
     return text, inflater.eof or size == 0

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -287,16 +286,16 @@ def _refuse_many_rejects(
     if rejected <= limit * (rejected + rows):
         return
     files = [folder / shard.rejects_file for shard in shards if shard.rejects_file]
-    refused = pl.concat([pl.read_parquet(file) for file in files])
-    (folder / REFUSED_FILE).unlink(missing_ok=True)
-    refused.write_parquet(folder / REFUSED_FILE)
-    reasons = Counter(refused["reason"].to_list()).most_common(5)
-    first = refused.row(0, named=True)
+    # There may be millions: they pass through in pieces.
+    pl.scan_parquet(files).sink_parquet(folder / REFUSED_FILE)
+    refused = pl.scan_parquet(folder / REFUSED_FILE)
+    reasons = refused.group_by("reason").len().sort("len", "reason", descending=[True, False]).head(5)
+    first = refused.head(1).collect().row(0, named=True)
     raise SourceError(
         f"Too many rows of {plan.source} {plan.relation} cannot be used.",
         where=f"{first['file']}, row {first['source_row']}, and others: all in `{folder / REFUSED_FILE}`",
         found=f"{rejected:,} rejected rows, {rejected / (rejected + rows):.2%} or more: "
-        + ", ".join(f"{reason} {count:,}" for reason, count in reasons),
+        + ", ".join(f"{reason} {count:,}" for reason, count in reasons.collect().rows()),
         expected=f"at most {limit:.2%}",
         next_step="Look at the rejects; repair the source, or allow more with `--max-rejects`.",
         state="The relation is as it was before; finished shards are kept for the next run.",

@@ -99,8 +99,8 @@ def wait_until(condition, seconds: float = 60.0) -> None:
         time.sleep(0.005)
 
 
-@pytest.mark.parametrize("shards_first", [1, 6])
-def test_killed_run_goes_on_and_equals_an_unbroken_one(settings, tmp_path, shards_first):
+@pytest.mark.parametrize(("sent", "shards_first"), [("SIGKILL", 1), ("SIGKILL", 6), ("SIGINT", 3)])
+def test_stopped_run_goes_on_and_equals_an_unbroken_one(settings, tmp_path, sent, shards_first):
     texts = make_kt1(tmp_path / "in", 1_000, mean_rows=700)
     script = tmp_path / "run.py"
     script.write_text(RUN)
@@ -110,16 +110,19 @@ def test_killed_run_goes_on_and_equals_an_unbroken_one(settings, tmp_path, shard
     folder = relation_dir(settings.raw_dir, "ednet", "kt1")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, str(script), str(tmp_path / "in"), str(settings.home)]
-    process = subprocess.Popen(command, env=environment, start_new_session=True)
+    process = subprocess.Popen(
+        command, env=environment, start_new_session=True, stderr=subprocess.PIPE, text=True
+    )
     try:
         wait_until(lambda: len(list(folder.glob("shard-*.parquet"))) >= shards_first)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        os.killpg(process.pid, signal.SIGINT) if sent == "SIGINT" else process.kill()
+        _, shown = process.communicate()
         # Its workers see that it is gone and end too.
         wait_until(lambda: processes_of_group(process.pid) == 0)
     finally:
         if process.poll() is None:
             process.kill()
+    assert sent == "SIGKILL" or "the same command goes on from here" in shown
     assert read_manifest(settings.raw_dir, "ednet", "kt1") is None
     report = ingest_ednet([tmp_path / "in"], settings)
     [kt1] = [result for result in report.relations if result.relation == "kt1"]
