@@ -118,6 +118,7 @@ def fit_weights(features: Any, correct: Float, *, strength: float) -> Float:
         Inverse of the L2 penalty of the summed loss; the bias is not penalized.
     """
     from scipy.optimize import minimize
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # ships no types
 
     num_rows, num_columns = features.shape
     penalty = 1 / strength
@@ -135,7 +136,9 @@ def fit_weights(features: Any, correct: Float, *, strength: float) -> Float:
 
     start = np.zeros(num_columns + 1)
     bounds = {"maxiter": MAX_ITERATIONS, "maxcor": 10, "ftol": TOLERANCE, "gtol": TOLERANCE}
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options=bounds)
+    # The vectors are short: on a busy machine BLAS threads waiting for each other took five times as long.
+    with threadpool_limits(limits=1):
+        found = minimize(loss, start, jac=True, method="L-BFGS-B", options=bounds)
     weights: Float = found.x * scale
     return weights
 
