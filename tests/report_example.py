@@ -12,7 +12,7 @@ import polars as pl
 
 NUM_STUDENTS = 60
 NUM_KCS = 14
-MODELS = ("attention", "dkt", "best_lr", "bkt", "item_difficulty", "majority")
+MODELS = ("attention", "dkt", "logistic regression", "BKT", "item difficulty", "majority")
 
 TABLES = """
 create schema core; create schema features; create schema predictions;

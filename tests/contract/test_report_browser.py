@@ -53,8 +53,9 @@ TEXT_SIZES = """
 """
 CUT_TEXT = """
 () => [...document.querySelectorAll('figure svg[role=img] text')]
-  .map(text => text.getBoundingClientRect())
-  .filter(box => box.width && (box.left < 0 || box.right > innerWidth)).length
+  .map(text => [text.getBoundingClientRect(), text.ownerSVGElement.parentElement.getBoundingClientRect()])
+  .filter(([box, room]) => box.width && (box.left < room.left - 8 || box.right > room.right + 8))
+  .length
 """
 OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 

@@ -79,7 +79,7 @@ MASTERY_COLUMNS = ("source", "student_id", "kc_id", "mastery", "num_opportunitie
 
 
 def learning(published: Published) -> Section:
-    """Show learning curves of the most practised KCs and a mastery heat map."""
+    """Show learning curves of the most practiced KCs and a mastery heat map."""
     figures, words = [], []
     needed = ("kc_key", "opportunity", "is_correct")
     curves = published.ask(CURVES) if published.has("core.opportunities", *needed) else pl.DataFrame()
@@ -113,7 +113,7 @@ def _learning_curves(frame: pl.DataFrame) -> Figure:
 
     def fill(panel: Panel, index: int) -> None:
         steps = curves[names[index]]
-        panel.title(f"KC {names[index]}")
+        panel.title(f"KC {_short(names[index])}")
         panel.y_axis([0.0, 0.5, 1.0], ["0", "50", "100"])
         above = [panel.at(step["opportunity"], step["high"]) for step in steps]
         below = [panel.at(step["opportunity"], step["low"]) for step in steps]
@@ -153,12 +153,17 @@ def _learning_curves(frame: pl.DataFrame) -> Figure:
     ]
     columns = ["KC", "Opportunity", "Students", "Wrong", "95 % interval"]
     reading = (
-        "Each panel is one of the most practised KCs: the share of wrong answers, in percent, when students "
+        "Each panel is one of the most practiced KCs: the share of wrong answers, in percent, when students "
         "meet it the first, second, … time, with a 95 % band; a falling line is what learning looks like. "
         "Students who stop early leave the line, so its end describes those who went on."
     )
     table = Table(columns, rows, numeric=frozenset({1, 2, 3, 4}))
     return Figure("learning-curves", "Learning curves", reading, draw, table)
+
+
+def _short(published_id: str) -> str:
+    """Return the end of a long id, such as ``87`` of ``assist2009_pid:87``; the tables have it whole."""
+    return published_id.rpartition(":")[2][-9:]
 
 
 def _heat_map(frame: pl.DataFrame, relation: str) -> Figure:
@@ -171,11 +176,11 @@ def _heat_map(frame: pl.DataFrame, relation: str) -> Figure:
         left = 64
         cell = min(48.0, (width - left - 4) / len(kcs))
         height = min(18.0, max(13.0, cell))
-        below = 12 + 7.0 * max(len(kc[:8]) for kc in kcs)
+        below = 12 + 7.0 * max(len(_short(kc)) for kc in kcs)
         label = "Mastery of students (rows) on KCs (columns)"
         drawing = Drawing(width, len(students) * height + below, label)
         for row, student in enumerate(students):
-            drawing.text((left - 6, (row + 0.5) * height + 4), student[:9], anchor="end")
+            drawing.text((left - 6, (row + 0.5) * height + 4), _short(student), anchor="end")
             for column, kc in enumerate(kcs):
                 value = values.get((student, kc))
                 title = f"student {student}, KC {kc}: {'not met' if value is None else decimal(value, 2)}"
@@ -188,7 +193,7 @@ def _heat_map(frame: pl.DataFrame, relation: str) -> Figure:
         base = len(students) * height
         for column, kc in enumerate(kcs):
             at = (left + (column + 0.5) * cell + 4, base + 6)
-            drawing.text(at, kc[:8], anchor="end", turned=True)
+            drawing.text(at, _short(kc), anchor="end", turned=True)
         return drawing.render()
 
     rows = [[student, *(decimal(values.get((student, kc)), 2) for kc in kcs)] for student in students]

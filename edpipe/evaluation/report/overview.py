@@ -93,10 +93,11 @@ def _sources(sources: pl.DataFrame) -> Section:
         for row in sources.to_dicts()
     ]
     columns = ["Source", "Students", "Interactions", "Right", "Unanswered", "Items", "KCs", "Period (UTC)"]
-    words = (
-        "Unanswered questions are kept apart: they are neither right nor wrong, and no model trains on them.",
-        "EdNet's dates were shifted before publication; read them as relative.",
-    )
+    words = [
+        "Unanswered questions are kept apart: they are neither right nor wrong, and no model trains on them."
+    ]
+    if "ednet" in sources["source"]:
+        words.append("EdNet's dates were shifted before publication; read them as relative.")
     return Section("sources", "Sources", words=words, tables=[Table(columns, rows, numeric=NUMERIC)])
 
 

@@ -91,6 +91,23 @@ def interval(row: Row) -> str:
     return f"{decimal(row['low'])} – {decimal(row['high'])}"
 
 
+def beaten(trained: Trained) -> list[str]:
+    """Return a warning where the best tracer ranks answers no better than the best baseline."""
+    tracers = [model for model in trained.models if model in trained.tracers]
+    baselines = [model for model in trained.models if model not in trained.tracers]
+    if not tracers or not baselines:
+        return []
+    frame = trained.scores("all").filter(pl.col("metric") == "auc")
+    auc = dict(frame.select("model", "value").rows())
+    tracer, baseline = tracers[0], baselines[0]
+    if auc[tracer] > auc[baseline]:
+        return []
+    return [
+        f"The tracer {tracer!r} does not beat the baseline {baseline!r}: AUC {decimal(auc[tracer])} against "
+        f"{decimal(auc[baseline])}. With few students or a small preset that is expected."
+    ]
+
+
 def _forest(trained: Trained) -> Figure:
     kept = trained.scores("all").filter(pl.col("metric").is_in(["auc", "log_loss"])).to_dicts()
     known = {(row["metric"], row["model"]): row for row in kept}
@@ -98,7 +115,8 @@ def _forest(trained: Trained) -> Figure:
 
     def draw(width: float) -> str:
         wide = width > 500
-        names = 108.0
+        # A letter of the label is about 6.8 pixels wide.
+        names = 18 + 6.8 * max(len(model) for model in trained.models)
         columns = 2 if wide else 1
         room = (width - names - 16) / columns - (26 if wide else 0)
         rows = 24 * len(trained.models)

@@ -14,7 +14,7 @@ from edpipe.evaluation.report.numbers import decimal
 from edpipe.evaluation.report.overview import overview
 from edpipe.evaluation.report.page import Page
 from edpipe.evaluation.report.published import Published, Query
-from edpipe.evaluation.report.scores import interval, scores
+from edpipe.evaluation.report.scores import beaten, interval, scores
 from edpipe.evaluation.report.trained import Trained, read_trained
 from edpipe.progress import track
 from edpipe.raw import landed
@@ -81,7 +81,11 @@ def _page(settings: Settings, published: Published, trained: Trained) -> Page:
         checks, sources = head.sections
         sections = [checks, sources, active, scores(trained), learned, equity(trained), training(trained)]
         work.advance()
-    warnings = [*head.warnings, *(trained.evaluation.warnings if trained.evaluation else ())]
+    warnings = [
+        *head.warnings,
+        *beaten(trained),
+        *(trained.evaluation.warnings if trained.evaluation else ()),
+    ]
     return Page(
         title="Learning data report",
         subtitle=head.subtitle,

@@ -182,17 +182,33 @@ def test_text_from_data_is_escaped(report):
 
 def test_best_score_of_each_metric_is_marked(report):
     models = section(report, "models").split("<figure")[0]
-    rows = {words(row).split()[0]: row for row in models.split("<tr>")[2:]}
+    rows = {re.search("<th scope=row>([^<]*)", row)[1]: row for row in models.split("<tr>")[2:]}
     assert list(rows) == list(MODELS)
     assert {name: row.count('class="best"') for name, row in rows.items() if 'class="best"' in row} == {
         "attention": 3,
-        "best_lr": 1,
+        "logistic regression": 1,
     }
 
 
 def test_every_score_has_its_interval(report):
     models = words(section(report, "models").split("<figure")[0])
     assert "0.790 best 0.779 – 0.802" in models
+
+
+def test_a_tracer_that_a_baseline_beats_is_a_warning(settings, query, tmp_path):
+    run = example_run(tmp_path)
+    path = run / "evaluation" / "metrics.parquet"
+    worse = pl.col("model").is_in(["attention", "dkt"]) & (pl.col("metric") == "auc")
+    frame = pl.read_parquet(path)
+    frame.with_columns(pl.when(worse).then(0.6).otherwise(pl.col("value")).alias("value")).write_parquet(path)
+    text = write_report(settings, run_dir=run, query=query).read_text("utf-8")
+    assert "'attention' does not beat the baseline 'logistic regression': AUC 0.600 against 0.720" in words(
+        text
+    )
+
+
+def test_a_tracer_that_beats_the_baselines_is_no_warning(report):
+    assert "does not beat" not in report
 
 
 def test_first_rows_have_a_table_of_their_own(settings, query, tmp_path):
@@ -251,6 +267,22 @@ def test_predicted_mastery_is_preferred_to_the_observed_and_names_its_model(sett
     text = write_report(settings, run_dir=None, query=example_query(predicted=True)).read_text("utf-8")
     assert "predictions.kc_mastery" in words(section(text, "mastery"))
     assert "Model tracing version 3" in words(text.split("</header>")[0])
+
+
+def test_long_ids_are_cut_in_plots_and_whole_in_tables(settings, query):
+    def prefixed(sql: str) -> pl.DataFrame:
+        rows = query(sql)
+        return rows.with_columns(
+            ("a_long_file_name:" + pl.col(name)).alias(name)
+            for name in rows.columns
+            if name in {"student_id", "kc_id"}
+        )
+
+    text = write_report(settings, run_dir=None, query=prefixed).read_text("utf-8")
+    for name in ("learning-curves", "mastery"):
+        plot, table = section(text, name).split("<details>")
+        assert ">a_long" not in plot
+        assert ">a_long_file_name:" in table
 
 
 def test_the_licence_of_each_source_is_shown(settings, query):
