@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +24,6 @@ TRUNCATED = "truncated member"
 BAD_CRC = "bad CRC"
 _LOCAL_HEADER = 30
 _LENGTHS = struct.Struct("<2H")
-_HIDDEN = re.compile(r"(^|/)(\.|__MACOSX/)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +114,12 @@ def _list_zip(path: Path, limits: IngestSettings) -> Members:
         compressed=directory.compressed,
         methods=directory.methods,
     )
-    kept = [
-        index
-        for index, name in enumerate(directory.names)
-        if not name.endswith("/") and not _HIDDEN.search(name)
-    ]
+    kept = [index for index, name in enumerate(directory.names) if not _is_passed_over(name)]
     return members if len(kept) == len(members) else members.take(np.array(kept, np.int64))
+
+
+def _is_passed_over(name: str) -> bool:
+    return name.endswith("/") or name.startswith((".", "__MACOSX/")) or "/." in name
 
 
 def _list_folder(folder: Path) -> Members:

@@ -16,7 +16,6 @@ from edpipe.sources.ednet_formats import CONTENTS, DOWNLOADS, FORMATS, LEVELS
 from edpipe.sources.ednet_lines import clean_text, split_header
 from edpipe.sources.ednet_rows import student_of
 
-_STUDENT_FILE = re.compile(r"(?:^|/)u[0-9]+\.csv$")
 _CONTENTS_FILE = re.compile(r"(?:^|/)(" + "|".join(CONTENTS) + r")\.csv$", re.IGNORECASE)
 _LEVEL_NAME = re.compile(r"(?:^|[^a-z0-9])(kt[1-4])(?:$|[^a-z0-9])", re.IGNORECASE)
 # A folder may begin with damaged files; its level is read from the first that has a known header.
@@ -63,8 +62,9 @@ def find_layout(paths: Sequence[Path], limits: IngestSettings) -> Layout:
 def _sort_out(layout: Layout, members: Members) -> None:
     folders: dict[str, list[int]] = {}
     for index, name in enumerate(members.names):
-        if _STUDENT_FILE.search(name):
-            folders.setdefault(name[: name.rfind("/") + 1], []).append(index)
+        folder, slash, file = name.rpartition("/")
+        if file[:1] == "u" and file[-4:] == ".csv" and file[1:-4].isdecimal():
+            folders.setdefault(folder + slash, []).append(index)
         elif (match := _CONTENTS_FILE.search(name)) and match[1].lower() in FORMATS:
             found = members.take(np.array([index]))
             layout.members.setdefault(match[1].lower(), []).append(found)

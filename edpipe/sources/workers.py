@@ -10,13 +10,11 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from typing import TypeVar
 
 from edpipe.errors import SourceError
 
 T = TypeVar("T")
-_POLARS_THREADS = "POLARS_MAX_THREADS"
 
 
 def num_workers(setting: int) -> int:
@@ -71,28 +69,12 @@ def run_jobs(tasks: Sequence[Callable[[], T]], *, workers: int) -> Iterator[tupl
 def _start(workers: int) -> ProcessPoolExecutor:
     # Not forked: a fork of a process in which Polars has threads can hang.
     context = multiprocessing.get_context("spawn")
-    with _one_polars_thread():
-        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker)
-        # All processes of this kind of pool start with the first task, inside this environment.
-        pool.submit(os.getpid).result()
-    return pool
-
-
-@contextmanager
-def _one_polars_thread() -> Iterator[None]:
-    """Let processes started here use one thread each: there is already one process a core."""
-    earlier = os.environ.get(_POLARS_THREADS)
-    os.environ[_POLARS_THREADS] = "1"
-    try:
-        yield
-    finally:
-        if earlier is None:
-            del os.environ[_POLARS_THREADS]
-        else:
-            os.environ[_POLARS_THREADS] = earlier
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker)
 
 
 def _prepare_worker() -> None:
+    # One process a core already. Polars reads this when it first needs a thread, which is later.
+    os.environ["POLARS_MAX_THREADS"] = "1"
     # Ctrl-C reaches every process of the terminal; the parent alone answers it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
