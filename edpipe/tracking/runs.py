@@ -107,7 +107,9 @@ def start_run(
 ) -> Iterator[Run]:
     """Write one run; its status is FINISHED, FAILED on an exception, KILLED on an interrupt.
 
-    Code version, environment and package versions are recorded at the start.
+    A run of the same ``edpipe.run_key`` is taken up again, so training, its continuation after an
+    interrupt, and evaluation are one run. Code version, environment and package versions are recorded
+    at the start.
 
     Parameters
     ----------
@@ -118,12 +120,17 @@ def start_run(
     name
         Name of the run.
     tags
-        More tags; ``edpipe.run_key`` makes the run findable by :func:`find_run`.
+        More tags; ``edpipe.run_key`` names the run across calls.
     """
     client = open_client(settings)
     every_tag = {**environment_tags(), **code_version(), **(tags or {})}
-    made = client.create_run(experiment_id(settings, client, experiment), run_name=name, tags=every_tag)
-    run = Run(made.info.run_id, experiment, settings, client)
+    run_id = find_run(settings, experiment, every_tag[RUN_KEY]) if RUN_KEY in every_tag else None
+    if run_id is None:
+        made = client.create_run(experiment_id(settings, client, experiment), run_name=name, tags=every_tag)
+        run_id = str(made.info.run_id)
+    else:
+        client.update_run(run_id, status="RUNNING")
+    run = Run(run_id, experiment, settings, client)
     status = "FAILED"
     try:
         run.log_text("\n".join(requirements()) + "\n", "environment/requirements.txt")
@@ -137,12 +144,12 @@ def start_run(
 
 
 def find_run(settings: Settings, experiment: str, run_key: str) -> str | None:
-    """Return the id of the finished run of this key, the newest if there are several."""
+    """Return the id of the run of this key, the newest if there are several."""
     client = open_client(settings)
     known = client.get_experiment_by_name(experiment)
     if known is None:
         return None
-    query = f"tags.`{RUN_KEY}` = '{run_key}' and attributes.status = 'FINISHED'"
+    query = f"tags.`{RUN_KEY}` = '{run_key}'"
     found = client.search_runs([known.experiment_id], query, max_results=1, order_by=["start_time DESC"])
     return str(found[0].info.run_id) if found else None
 

@@ -63,7 +63,19 @@ def test_a_run_that_raises_is_failed_and_one_that_is_interrupted_is_killed(store
         raise KeyboardInterrupt
     assert status_of(store, failed) == "FAILED"
     assert status_of(store, killed) == "KILLED"
-    assert find_run(store, "tracing", "key2") is None
+
+
+def test_a_run_of_the_same_key_is_taken_up_again(store: Settings) -> None:
+    with pytest.raises(KeyboardInterrupt), start_run(store, "tracing", "c", tags={RUN_KEY: "key3"}) as killed:
+        killed.log_metrics({"valid/auc": 0.6}, step=0)
+        raise KeyboardInterrupt
+    with start_run(store, "tracing", "c", tags={RUN_KEY: "key3"}) as again:
+        again.log_metrics({"valid/auc": 0.7}, step=1)
+    assert again.run_id == killed.run_id
+    assert status_of(store, again) == "FINISHED"
+    history = again.client.get_metric_history(again.run_id, "valid/auc")
+    assert [(point.step, point.value) for point in history] == [(0, 0.6), (1, 0.7)]
+    assert find_run(store, "tracing", "never") is None
 
 
 def test_thousands_of_points_are_written_in_batches(store):
