@@ -14,7 +14,7 @@ from edpipe.errors import SettingsError
 from edpipe.progress import track
 from edpipe.settings import Settings, closest
 from edpipe.warehouse.connection import connect
-from edpipe.warehouse.contract import plain_name, read_contracts
+from edpipe.warehouse.contract import plain_name, read_contracts, save_contracts
 from edpipe.warehouse.failure import build_error
 from edpipe.warehouse.lock import busy_error, writer_lock
 from edpipe.warehouse.plan import BuildPlan, describe_plan, make_plan, plan_build
@@ -22,6 +22,7 @@ from edpipe.warehouse.project import open_context
 from edpipe.warehouse.publish import publish, write_published
 from edpipe.warehouse.state import (
     BuildState,
+    contracts_path,
     current_fingerprint,
     current_inputs,
     is_current,
@@ -99,8 +100,8 @@ def build(
     settings
         Where the raw data are and how models are parametrized.
     models
-        Names such as ``core.interactions``: only changes of these, of what they read and of what
-        depends on them. Empty: all.
+        Names such as ``core.interactions``: only changes of these and of what they read are taken
+        over, each with everything that depends on it; other changes wait. Empty: all.
     full
         Build everything again, beside what is there.
     dry_run
@@ -148,6 +149,7 @@ def _build_locked(
         context.close()
     built_at = datetime.now(UTC).isoformat(timespec="seconds")
     predictions = predictions_fingerprint(settings)
+    save_contracts(contracts_path(settings), relations)
     with track("publish", mode=settings.progress):
         rows = write_published(settings, relations, built_at)
     write_state(
@@ -192,8 +194,16 @@ def _selection(context: Context, models: Sequence[str]) -> list[str] | None:
             next_step=closest(unknown[0], known),
             state="Nothing was changed.",
         )
-    # What is read must be as new as what reads it, so upstream changes come along.
-    return [f"+{name}+" for name in models] or None
+    if not models:
+        return None
+    # A change reaches everything that depends on it, or relations would disagree with each other.
+    wanted = {fqn for fqn in context.dag.sorted if plain_name(fqn) in models}
+    read = wanted.union(*(context.dag.upstream(fqn) for fqn in wanted))
+    difference = make_plan(context).context_diff
+    changed = {item.name for item in difference.added} | {
+        fqn for fqn in difference.modified_snapshots if difference.directly_modified(fqn)
+    }
+    return [f"{plain_name(fqn)}+" for fqn in sorted(read & changed)] or [plain_name(min(wanted))]
 
 
 def _apply(

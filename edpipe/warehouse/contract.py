@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edpipe.warehouse.project import LAYERS
@@ -92,6 +94,23 @@ def read_contracts(context: Context) -> dict[str, Relation]:
             view_query=view_query,
         )
     return relations
+
+
+def save_contracts(path: Path, relations: dict[str, Relation]) -> None:
+    """Keep the contracts of a build, so that publishing again needs no SQLMesh."""
+    temporary = path.with_suffix(".json.tmp")
+    temporary.write_text(json.dumps([asdict(relation) for relation in relations.values()]), encoding="utf-8")
+    temporary.replace(path)
+
+
+def load_contracts(path: Path) -> dict[str, Relation]:
+    """Read the contracts of the last build."""
+    found = {}
+    for data in json.loads(path.read_text(encoding="utf-8")):
+        data["columns"] = {name: tuple(column) for name, column in data["columns"].items()}
+        data["audits"], data["upstream"] = tuple(data["audits"]), tuple(data["upstream"])
+        found[data["name"]] = Relation(**data)
+    return found
 
 
 def _audit_text(name: str, arguments: Mapping[str, object]) -> str:

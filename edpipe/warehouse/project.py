@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -176,6 +177,10 @@ def open_context(settings: Settings, *, generation: int = 0, database: Path | No
 
 
 def _prepare_environment() -> None:
-    """Set what SQLMesh reads at import: no telemetry, no forked loaders beside torch's threads."""
+    """Import SQLMesh without telemetry, without forked loaders beside torch's threads, in silence."""
     os.environ["SQLMESH__DISABLE_ANONYMIZED_ANALYTICS"] = "true"
     os.environ.setdefault("MAX_FORK_WORKERS", "1")
+    with warnings.catch_warnings():
+        # SQLMesh still uses what pydantic deprecates; nobody who builds can do anything about it.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import sqlmesh  # noqa: F401 - imported for its warnings

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edpipe.errors import ContractError
 from edpipe.settings import Settings
 from edpipe.warehouse.connection import connect, literal, quoted
-from edpipe.warehouse.contract import Relation, read_contracts
+from edpipe.warehouse.contract import Relation, load_contracts
 from edpipe.warehouse.lock import writer_lock
-from edpipe.warehouse.project import PUBLISHED_LAYERS, open_context
-from edpipe.warehouse.state import prediction_files, predictions_fingerprint, read_state, write_state
+from edpipe.warehouse.project import PUBLISHED_LAYERS
+from edpipe.warehouse.state import (
+    contracts_path,
+    prediction_files,
+    predictions_fingerprint,
+    read_state,
+    write_state,
+)
 
 if TYPE_CHECKING:
     import duckdb
@@ -51,24 +58,10 @@ def publish(settings: Settings) -> Path:
             state="Nothing was changed.",
         )
     with writer_lock(settings, "publish"):
-        context = open_context(settings, generation=state.generation)
-        try:
-            relations = read_contracts(context)
-        finally:
-            context.close()
+        relations = load_contracts(contracts_path(settings))
         predictions = predictions_fingerprint(settings)
         rows = write_published(settings, relations, state.built_at)
-        write_state(
-            settings,
-            type(state)(
-                fingerprint=state.fingerprint,
-                predictions=predictions,
-                generation=state.generation,
-                built_at=state.built_at,
-                rows=rows,
-                inputs=state.inputs,
-            ),
-        )
+        write_state(settings, replace(state, predictions=predictions, rows=rows))
     return settings.published_path
 
 

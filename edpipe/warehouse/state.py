@@ -48,6 +48,11 @@ def _state_path(settings: Settings) -> Path:
     return settings.home / "warehouse.json"
 
 
+def contracts_path(settings: Settings) -> Path:
+    """Return where the contracts of the last build are kept."""
+    return settings.home / "warehouse_contracts.json"
+
+
 def read_state(settings: Settings) -> BuildState:
     """Read the state; an empty one where there is none or where it cannot be trusted."""
     try:
