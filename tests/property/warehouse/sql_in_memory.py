@@ -1,0 +1,50 @@
+"""The SQL models over frames in memory: what SQLMesh renders, run by DuckDB without a build."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from edpipe.raw import RAW_SCHEMAS
+from edpipe.settings import Settings
+from edpipe.warehouse.contract import plain_name
+from edpipe.warehouse.project import LAYERS, open_context
+
+POLARS = {"VARCHAR": pl.String, "BIGINT": pl.Int64, "INTEGER": pl.Int32, "BOOLEAN": pl.Boolean}
+
+
+class Models:
+    """Rendered models in the order of their dependencies."""
+
+    def __init__(self, settings: Settings) -> None:
+        from sqlglot import exp
+
+        context = open_context(settings, database=Path(":memory:"))
+        self.queries: dict[str, str] = {}
+        for fqn in context.dag.sorted:
+            query = context.get_model(fqn, raise_if_missing=True).render_query_or_raise().copy()
+            for table in query.find_all(exp.Table):
+                table.set("catalog", None)
+            self.queries[plain_name(fqn)] = query.sql(dialect="duckdb")
+        context.close()
+
+    def run(self, raw: dict[str, Iterable[dict[str, object]]]) -> duckdb.DuckDBPyConnection:
+        """Run every model over raw rows, given by relation such as ``ednet_kt1``."""
+        connection = duckdb.connect()
+        connection.execute("SET TimeZone = 'UTC'; SET threads = 1")
+        for layer in LAYERS:
+            connection.execute(f"CREATE SCHEMA {layer}")
+        for (source, relation), columns in RAW_SCHEMAS.items():
+            schema = {name: POLARS[kind] for name, kind in columns.items()}
+            frame = pl.DataFrame(list(raw.get(f"{source}_{relation}", [])), schema=schema, orient="row")
+            connection.register("given", frame.to_arrow())
+            connection.execute(f"CREATE TABLE raw.{source}_{relation} AS SELECT * FROM given")
+            connection.unregister("given")
+        for name, query in self.queries.items():
+            if name.startswith("raw.") and name.removeprefix("raw.") not in {"manifests", "rejects"}:
+                continue
+            connection.execute(f"CREATE TABLE {name} AS {query}")
+        return connection
