@@ -1,0 +1,75 @@
+"""What is known without SQLMesh: state, locks, refusals."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from edpipe import warehouse
+from edpipe.errors import ContractError, WarehouseBusyError
+from edpipe.raw import Manifest, RawShard, write_manifest
+from edpipe.settings import Settings
+from edpipe.warehouse.lock import lock_holder, writer_lock
+from edpipe.warehouse.state import BuildState, current_fingerprint, read_state, write_state
+
+
+def manifest(fingerprint: str) -> Manifest:
+    return Manifest("ednet", "kt1", fingerprint, [], [RawShard("part-0.parquet", 3)])
+
+
+def test_the_fingerprint_sees_data_and_settings_and_nothing_else(settings: Settings) -> None:
+    write_manifest(settings.raw_dir, manifest("1"))
+    first = current_fingerprint(settings)
+    assert current_fingerprint(settings) == first
+    decay = settings.warehouse.model_copy(update={"mastery_decay": 0.5})
+    assert current_fingerprint(settings.model_copy(update={"warehouse": decay})) != first
+    memory = settings.warehouse.model_copy(update={"memory_limit_mib": 999})
+    assert current_fingerprint(settings.model_copy(update={"warehouse": memory})) == first
+    write_manifest(settings.raw_dir, manifest("2"))
+    assert current_fingerprint(settings) != first
+
+
+def test_a_damaged_state_counts_as_none(settings: Settings) -> None:
+    settings.home.mkdir(parents=True)
+    settings.warehouse_path.touch()
+    write_state(settings, BuildState(fingerprint="x", rows={"core.items": 3}))
+    assert read_state(settings).rows == {"core.items": 3}
+    (settings.home / "warehouse.json").write_text("{half")
+    assert read_state(settings) == BuildState()
+
+
+def test_nothing_published_is_told_with_the_next_step(settings: Settings) -> None:
+    for ask in (
+        lambda: warehouse.query(settings, "SELECT 1"),
+        lambda: warehouse.describe(settings, "core.items"),
+    ):
+        with pytest.raises(ContractError, match="edpipe build"):
+            ask()
+    with pytest.raises(ContractError, match="edpipe build"):
+        warehouse.publish(settings)
+
+
+def test_status_of_nothing(settings: Settings) -> None:
+    found = warehouse.status(settings)
+    assert (found.relations, found.raw, found.holder, found.is_stale) == ({}, {}, None, True)
+    assert any("Nothing has been built" in line for line in found.lines())
+
+
+def test_a_lock_is_held_by_one_and_freed(settings: Settings) -> None:
+    with writer_lock(settings, "build"):
+        holder = lock_holder(settings)
+        assert holder is not None
+        assert holder.doing == "build"
+        with pytest.raises(WarehouseBusyError, match="one writer"), writer_lock(settings, "plan"):
+            pass
+    assert lock_holder(settings) is None
+    with writer_lock(settings, "again"):
+        pass
+
+
+def test_the_package_imports_neither_engine() -> None:
+    code = "import sys, edpipe.warehouse; print(sorted({'sqlmesh', 'duckdb', 'polars'} & set(sys.modules)))"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert output.stdout.strip() == "[]"
