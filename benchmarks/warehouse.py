@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-RESULTS = Path(__file__).with_suffix(".csv")
+RESULTS = Path(__file__).parent / "results" / "warehouse.csv"
 MEAN_INTERACTIONS = 121.5
 
 
@@ -103,6 +103,7 @@ def main() -> None:
             [sys.executable, str(Path(__file__).resolve()), "--work", str(source), str(home)]
         )
     row = {**measured, "peak_mib": round(peak), "cores": os.cpu_count()}
+    RESULTS.parent.mkdir(exist_ok=True)
     exists = RESULTS.exists()
     with RESULTS.open("a", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(row))
