@@ -58,15 +58,21 @@ class _Lines:
 
     def finish(self, outcome: str) -> None:
         seconds = time.monotonic() - self._started
-        self._print(f"{outcome}: {self._state()} in {seconds:.1f} s")
+        state = f"{self._state()} in " if self._done or self._total else ""
+        self._print(f"{outcome}: {state}{seconds:.1f} s")
 
     def _state(self) -> str:
-        total = f" of {self._total:,.0f}" if self._total else ""
+        total = f" of {_number(self._total)}" if self._total else ""
         note = f" ({self._note})" if self._note else ""
-        return f"{self._done:,.0f}{total} {self._unit}{note}"
+        return f"{_number(self._done)}{total} {self._unit}{note}"
 
     def _print(self, text: str) -> None:
         print(f"{self._description}: {text}", file=sys.stderr, flush=True)
+
+
+def _number(value: float) -> str:
+    """Write whole numbers whole, and small fractions with two digits: 0.31 MiB is not 0."""
+    return f"{value:,.0f}" if value == int(value) or value >= 100 else f"{value:,.2f}"
 
 
 @contextmanager

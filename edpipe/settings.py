@@ -106,6 +106,9 @@ class TracingSettings(Strict):
     num_layers: int = Field(default=2, ge=1, le=24, description="Number of layers.")
     num_heads: int = Field(default=8, ge=1, le=64, description="Attention heads; divides `size`.")
     dropout: float = Field(default=0.1, ge=0, lt=1, description="Share of activations dropped in training.")
+    item_dropout: float = Field(
+        default=0.3, ge=0, lt=1, description="Share of items shown as unknown in training."
+    )
     context_length: int = Field(default=200, ge=2, le=4096, description="Answers a window holds.")
     batch_size: int = Field(default=64, ge=1, description="Windows a batch.")
     learning_rate: float = Field(default=1e-3, gt=0, lt=1, description="Peak learning rate of AdamW.")

@@ -82,8 +82,9 @@ def main() -> None:
             traceback.print_exc()
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("Stopped. Finished parts are kept; the same command goes on from there.", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        kept = "Finished parts are kept; the same command goes on from there."
+        print(f"Stopped. {str(stop) or kept}", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         # The reader of our output has gone (`edpipe sql … | head`): end quietly.

@@ -106,6 +106,7 @@ def tracer_config(settings: TracingSettings, dataset: TracingDataset) -> TracerC
             size=settings.size,
             num_layers=settings.num_layers,
             dropout=settings.dropout,
+            item_dropout=settings.item_dropout,
         )
     return AttentionConfig(
         num_items=vocabulary.num_items,
@@ -113,6 +114,7 @@ def tracer_config(settings: TracingSettings, dataset: TracingDataset) -> TracerC
         size=settings.size,
         num_layers=settings.num_layers,
         dropout=settings.dropout,
+        item_dropout=settings.item_dropout,
         num_heads=settings.num_heads,
     )
 
