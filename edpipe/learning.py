@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edpipe.errors import SettingsError, TrainingError
-from edpipe.raw import landed
 from edpipe.settings import Settings, closest, load_settings
 
 if TYPE_CHECKING:
@@ -17,7 +14,6 @@ if TYPE_CHECKING:
 
     from edpipe.datasets.tracing import TracingDataset
     from edpipe.evaluation.results import Evaluation
-    from edpipe.tracking.model_card import CardFacts
     from edpipe.tracking.promotion import Promotion
     from edpipe.tracking.registry import ModelVersion
     from edpipe.training.callbacks import Epoch
@@ -68,12 +64,15 @@ def train(
     settings = _checked(model, settings)
     from edpipe.training.tracing import train_tracing
 
-    planned = train_tracing(settings, dry_run=True)
     if dry_run:
-        return planned
-    if resume and (planned.run_dir / "run.json").exists():
-        return train_tracing(settings)
+        return train_tracing(settings, dry_run=True)
+    from edpipe.datasets.tracing_source import tracing_dataset
     from edpipe.tracking.runs import RUN_KEY, start_run
+
+    dataset = tracing_dataset(settings)
+    planned = train_tracing(settings, dataset=dataset, dry_run=True)
+    if resume and (planned.run_dir / "run.json").exists():
+        return train_tracing(settings, dataset=dataset)
 
     with start_run(settings, model, planned.run_key, tags={RUN_KEY: planned.run_key}) as run:
         run.log_params({**planned.config, **planned.options})
@@ -82,7 +81,7 @@ def train(
             figures = {key: value for key, value in asdict(epoch).items() if key != "epoch"}
             run.log_metrics(figures, step=epoch.epoch)
 
-        return train_tracing(settings, resume=resume, on_epoch=log)
+        return train_tracing(settings, dataset=dataset, resume=resume, on_epoch=log)
 
 
 def evaluate(
@@ -110,6 +109,7 @@ def evaluate(
         If there is no finished run, or the data have changed since it was trained.
     """
     settings = _checked(model, settings)
+    from edpipe.datasets.tracing_frames import examples, item_kcs
     from edpipe.evaluation.evaluate import evaluate_tracing
     from edpipe.prediction.tracing import predict
     from edpipe.training.run import read_run
@@ -135,12 +135,12 @@ def evaluate(
     evaluation = evaluate_tracing(
         settings,
         run.run_dir,
-        examples=lambda: _examples(dataset),
-        item_kcs=_item_kcs(dataset),
+        examples=lambda: examples(dataset),
+        item_kcs=item_kcs(dataset),
         predict=predictions,
         data_fingerprint=run.fingerprint,
     )
-    return Evaluated(run, evaluation, _register(model, settings, run, dataset, evaluation))
+    return Evaluated(run, evaluation, register_run(model, settings, run, dataset, evaluation))
 
 
 def promote(
@@ -205,6 +205,7 @@ def score(model: str = "tracing", settings: Settings | None = None) -> Path:
     settings = _checked(model, settings)
     from edpipe.datasets.tracing_source import tracing_dataset
     from edpipe.prediction.mastery import mastery
+    from edpipe.prediction.published_ids import with_published_ids
     from edpipe.prediction.scoring import score_kc_mastery
     from edpipe.prediction.tracing import load_tracer
     from edpipe.tracking.registry import champion
@@ -214,7 +215,7 @@ def score(model: str = "tracing", settings: Settings | None = None) -> Path:
     dataset = tracing_dataset(_settings_for(settings, tracer.data["source"], tracer.data["steps"]))
     return score_kc_mastery(
         settings,
-        _with_published_ids(settings, dataset, mastery(tracer, dataset)),
+        with_published_ids(settings, dataset, mastery(tracer, dataset)),
         model_name=model,
         model_version=chosen.version,
         data_fingerprint=dataset.fingerprint,
@@ -334,58 +335,6 @@ def _dataset_of(run: TrainingRun, settings: Settings) -> TracingDataset:
     return dataset
 
 
-def _examples(dataset: TracingDataset) -> pl.DataFrame:
-    """Return all steps with their split, as the baselines read them."""
-    import numpy as np
-    import polars as pl
-
-    from edpipe.datasets.tracing import SPLITS
-
-    columns = dataset.columns
-    lengths = np.diff(dataset.offsets)
-    return pl.DataFrame(
-        {
-            "student_key": np.repeat(np.asarray(columns["student_key"]), lengths),
-            "split": np.repeat(np.array(SPLITS)[np.asarray(columns["split"])], lengths),
-            "interaction_number": np.asarray(columns["interaction_number"]).astype(np.int64),
-            "item_key": dataset.item_keys[np.asarray(columns["item"])],
-            "is_correct": np.asarray(columns["is_correct"]).astype(bool),
-        }
-    )
-
-
-def _item_kcs(dataset: TracingDataset) -> pl.DataFrame:
-    """Return ``item_key, kc_key``, one row a pair."""
-    import polars as pl
-
-    key_of = dict(zip(dataset.kc_ids, dataset.kc_keys.tolist(), strict=True))
-    pairs = [
-        (item, key_of[kc])
-        for item, kcs in zip(dataset.item_keys.tolist(), dataset.item_kcs, strict=True)
-        for kc in kcs
-    ]
-    return pl.DataFrame(pairs, schema={"item_key": pl.Int64, "kc_key": pl.Int64}, orient="row")
-
-
-def _with_published_ids(
-    settings: Settings, dataset: TracingDataset, frames: Iterable[pl.DataFrame]
-) -> Iterator[pl.DataFrame]:
-    """Replace the dense keys by the ids that people query."""
-    import polars as pl
-
-    from edpipe.warehouse import query
-
-    students = query(settings, "select student_key, source, student_id from core.students").with_columns(
-        pl.col("student_key").cast(pl.Int64)
-    )
-    kcs = pl.DataFrame({"kc_key": dataset.kc_keys, "kc_id": list(dataset.kc_ids)})
-    for frame in frames:
-        named = frame.join(students, on="student_key", maintain_order="left").join(
-            kcs, on="kc_key", maintain_order="left"
-        )
-        yield named.select("student_id", "source", "kc_id", "mastery", "num_opportunities")
-
-
 def _rescore(settings: Settings, champion: ModelVersion, candidate: ModelVersion) -> dict[str, float]:
     """Measure the champion on the candidate's validation students."""
     from edpipe.evaluation.metrics import auc, log_loss
@@ -396,62 +345,3 @@ def _rescore(settings: Settings, champion: ModelVersion, candidate: ModelVersion
     frame = predict(settings.runs_dir / champion.run_key, _dataset_of(run, settings), "valid")
     correct, probability = frame["is_correct"].to_numpy(), frame["probability"].to_numpy()
     return {"log_loss": log_loss(correct, probability), "auc": auc(correct, probability)}
-
-
-def _register(
-    model: str, settings: Settings, run: TrainingRun, dataset: TracingDataset, evaluation: Evaluation
-) -> ModelVersion:
-    from edpipe.tracking.tracing_run import track_tracing
-
-    manifests = [manifest for manifest in landed(settings.raw_dir) if manifest.source == run.source]
-    table = "training.tracing_examples" if run.steps == "questions" else "training.tracing_rows"
-    return track_tracing(
-        settings,
-        run.run_dir,
-        facts=_card_facts(model, run, dataset, evaluation, table),
-        data_fingerprint=run.fingerprint,
-        table=table,
-        source_manifest=json.dumps(
-            {
-                f"{manifest.source}.{manifest.relation}": {
-                    "fingerprint": manifest.fingerprint,
-                    "release": manifest.release,
-                    "licence": manifest.licence,
-                    "rows": manifest.rows,
-                }
-                for manifest in manifests
-            }
-        ),
-        item_ids=dataset.item_ids,
-        name=model,
-    )
-
-
-def _card_facts(
-    model: str, run: TrainingRun, dataset: TracingDataset, evaluation: Evaluation, table: str
-) -> CardFacts:
-    from edpipe.datasets.tracing import SPLITS
-    from edpipe.tracking.model_card import CardFacts
-    from edpipe.tracking.tracing_run import card_code
-
-    return CardFacts(
-        name=model,
-        model=str(run.config["kind"]),
-        run_key=run.run_key,
-        source=run.source,
-        data={
-            "table": table,
-            "fingerprint": run.fingerprint,
-            "students": dataset.num_students,
-            "interactions": dataset.num_steps,
-        },
-        splits={
-            split: {"students": len(dataset.students(split)), "interactions": dataset.count_steps(split)}
-            for split in SPLITS
-        },
-        parameters={**run.config, **run.options},
-        metrics=evaluation.metrics,
-        calibration=evaluation.calibration,
-        warnings=evaluation.warnings,
-        code=card_code(),
-    )

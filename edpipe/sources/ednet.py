@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,16 @@ from edpipe.errors import SettingsError, SourceError
 from edpipe.raw import RawInput, read_manifest, relation_dir
 from edpipe.settings import Settings
 from edpipe.sources.archive import Members
-from edpipe.sources.ednet_formats import CONTENTS, DOWNLOADS, LEVELS, LICENCE, NUM_STUDENTS, SOURCE
+from edpipe.sources.ednet_formats import (
+    CONTENTS,
+    DOWNLOADS,
+    LEVELS,
+    LICENCE,
+    NUM_STUDENTS,
+    SOURCE,
+    SYNTHETIC_LICENCE,
+    SYNTHETIC_MARK,
+)
 from edpipe.sources.ednet_layout import Layout, find_layout
 from edpipe.sources.ednet_rows import student_of
 from edpipe.sources.ednet_shards import read_members, shard_jobs
@@ -168,12 +178,21 @@ def _plan(
         jobs=jobs,
         inputs=[_describe(members) for members in found],
         release=layout.releases.get(relation, ""),
-        licence=LICENCE,
+        licence=SYNTHETIC_LICENCE if all(map(_is_synthetic, found)) else LICENCE,
         selection=selection.text if is_level else "all rows",
         excluded_members=present - selected,
         notes=notes,
         max_rows=total // _SHORTEST_ROW[relation] + 1 if is_level else 0,
     )
+
+
+def _is_synthetic(members: Members) -> bool:
+    """Tell whether an archive carries the comment that the synthetic generator writes."""
+    if not members.is_zip:
+        return False
+    with Path(members.container).open("rb") as file:
+        file.seek(-len(SYNTHETIC_MARK), os.SEEK_END)
+        return file.read() == SYNTHETIC_MARK
 
 
 def _describe(members: Members) -> RawInput:

@@ -13,6 +13,9 @@ SOURCE = "ednet"
 LEVELS = ("kt1", "kt2", "kt3", "kt4")
 CONTENTS = ("questions", "lectures", "payments", "coupons")
 LICENCE = "CC BY-NC 4.0"
+# Archive comment of synthetic data, which are EdNet's in form only and bound by no licence.
+SYNTHETIC_MARK = b"edpipe.sources.synthetic"
+SYNTHETIC_LICENCE = "none: synthetic students"
 DOWNLOADS = "the list of links in https://github.com/riiid/ednet"
 # Students of EdNet: all are on level KT1. Source: complete KT1 archive, release of 2019-12-24.
 NUM_STUDENTS = 784_309

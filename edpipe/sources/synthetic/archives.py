@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from edpipe.errors import SourceError
+from edpipe.sources.ednet_formats import SYNTHETIC_MARK
 from edpipe.sources.synthetic.contents import Ints
 
 Layout = Literal["zip", "folder"]
@@ -56,6 +57,7 @@ class ArchiveWriter:
         path.parent.mkdir(parents=True, exist_ok=True)
         if layout == "zip":
             self._zip = zipfile.ZipFile(self._temporary, "w", zipfile.ZIP_DEFLATED)
+            self._zip.comment = SYNTHETIC_MARK
             entry = _member(f"{folder}/")
             entry.external_attr = (0o40775 << 16) | 0x10
             self._zip.writestr(entry, b"", compress_type=zipfile.ZIP_STORED)
