@@ -112,6 +112,7 @@ def evaluate(
     from edpipe.datasets.tracing_frames import examples, item_kcs
     from edpipe.evaluation.evaluate import evaluate_tracing
     from edpipe.prediction.tracing import predict
+    from edpipe.registration import register_run
     from edpipe.training.run import read_run
 
     run = read_run(run_dir or newest_run(settings))

@@ -24,7 +24,9 @@ def raw(evaluator: MacroEvaluator, manifest: exp.Expression) -> exp.Expression:
         return evaluator.parse_one(f"(SELECT {empty}, {mark} AS ingested_as WHERE FALSE)").as_("shards")
     files = ", ".join(exp.Literal.string(file).sql("duckdb") for file in listed["files"])
     names = ", ".join(f"CAST({name} AS {kind}) AS {name}" for name, kind in columns.items())
-    return evaluator.parse_one(f"(SELECT {names}, {mark} AS ingested_as FROM READ_PARQUET([{files}]))").as_("shards")
+    return evaluator.parse_one(f"(SELECT {names}, {mark} AS ingested_as FROM READ_PARQUET([{files}]))").as_(
+        "shards"
+    )
 
 
 @macro()
