@@ -27,6 +27,8 @@ check: $(READY)  ## Lint, types, import rules, SQL, spelling
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@home=$$(mktemp -d) && trap "rm -rf $$home" EXIT && \
+		EDPIPE_HOME=$$home $(BIN)/sqlmesh --paths sql --log-file-dir $$home lint && echo "SQL models: no finding."
 	$(BIN)/codespell README.md CHANGELOG.md CONTRIBUTING.md docs edpipe models flows sql tests benchmarks scripts notebooks
 
 browser:  ## Install Chromium for the report's test, where this machine can

@@ -97,7 +97,7 @@ def pandas_loop(archive: Path, folder: Path, files: int) -> None:
         frame = pd.read_csv(file)
         frame["student_id"] = file.stem
         frames.append(frame)
-    pd.concat(frames, ignore_index=True)
+    pd.concat(frames, ignore_index=True).to_parquet(folder / "pandas.parquet")
 
 
 def unpack(archive: Path, folder: Path) -> None:

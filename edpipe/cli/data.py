@@ -105,6 +105,13 @@ def build(
     if not report.models:
         say("Nothing changed.")
     emit(report.rows(), form, title=f"Built in {report.seconds:.1f} s")
+    errors = sum(finding["severity"] == "error" for finding in report.findings)
+    for found in report.findings:
+        say(
+            f"Reconciliation, {found['severity']}: {found['check_name']} of {found['relation']} is "
+            f"{found['observed']:,}, not {found['expected']:,}: {found['detail']}."
+        )
+    say(f"{len(report.reconciliation)} checks reconciled, {errors} errors.")
     say(f"Published: {report.published}")
 
 

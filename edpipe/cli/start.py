@@ -41,7 +41,7 @@ def demo(
     result = verb(settings)
     emit(result.metrics, form, title="Test students; intervals by student-level bootstrap")
     say(f"HTML report: {result.report}")
-    say(f'Ask:    edpipe --home {result.home} sql "select * from core.students limit 5"')
+    say(f'Ask: edpipe --home {result.home} sql "select * from core.students limit 5"')
 
 
 def doctor(

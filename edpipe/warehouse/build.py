@@ -10,14 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edpipe.errors import SettingsError
 from edpipe.progress import track
-from edpipe.settings import Settings, closest
+from edpipe.settings import Settings
 from edpipe.warehouse.connection import connect
-from edpipe.warehouse.contract import plain_name, read_contracts, save_contracts
+from edpipe.warehouse.contract import read_contracts, save_contracts
 from edpipe.warehouse.failure import build_error
 from edpipe.warehouse.lock import busy_error, writer_lock
-from edpipe.warehouse.plan import BuildPlan, describe_plan, make_plan, plan_build
+from edpipe.warehouse.plan import BuildPlan, describe_plan, make_plan, plan_build, selection
 from edpipe.warehouse.project import open_context
 from edpipe.warehouse.publish import publish, write_published
 from edpipe.warehouse.state import (
@@ -118,7 +117,7 @@ def build(
     """
     started = time.monotonic()
     if dry_run:
-        planned = plan_build(settings)
+        planned = plan_build(settings, models)
         listed = tuple(
             BuiltModel(item.name, item.reason, item.estimated_rows, 0.0) for item in planned.models
         )
@@ -142,7 +141,7 @@ def _build_locked(
     (settings.home / "tmp").mkdir(parents=True, exist_ok=True)
     context = _open(settings, generation)
     try:
-        select = _selection(context, models)
+        select = selection(context, models)
         planned, seconds = _apply(context, settings, state, inputs, select)
         relations = read_contracts(context)
     finally:
@@ -180,30 +179,6 @@ def _open(settings: Settings, generation: int) -> Context:
         if "lock" in str(error):
             raise busy_error(settings, str(error).splitlines()[0]) from error
         raise
-
-
-def _selection(context: Context, models: Sequence[str]) -> list[str] | None:
-    known = sorted(plain_name(fqn) for fqn in context.dag.sorted)
-    unknown = [name for name in models if name not in known]
-    if unknown:
-        raise SettingsError(
-            f"There is no SQL model {unknown[0]!r}.",
-            where="argument MODELS",
-            found=", ".join(unknown),
-            expected="names such as core.interactions",
-            next_step=closest(unknown[0], known),
-            state="Nothing was changed.",
-        )
-    if not models:
-        return None
-    # A change reaches everything that depends on it, or relations would disagree with each other.
-    wanted = {fqn for fqn in context.dag.sorted if plain_name(fqn) in models}
-    read = wanted.union(*(context.dag.upstream(fqn) for fqn in wanted))
-    difference = make_plan(context).context_diff
-    changed = {item.name for item in difference.added} | {
-        fqn for fqn in difference.modified_snapshots if difference.directly_modified(fqn)
-    }
-    return [f"{plain_name(fqn)}+" for fqn in sorted(read & changed)] or [plain_name(min(wanted))]
 
 
 def _apply(

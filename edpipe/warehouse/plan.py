@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edpipe.settings import Settings
+from edpipe.errors import SettingsError
+from edpipe.settings import Settings, closest
 from edpipe.warehouse.contract import plain_name
 from edpipe.warehouse.lock import writer_lock
 from edpipe.warehouse.project import FIXED_NOW, open_context
@@ -70,13 +72,22 @@ class BuildPlan:
         return planned + removed
 
 
-def plan_build(settings: Settings) -> BuildPlan:
+def plan_build(settings: Settings, models: Sequence[str] = ()) -> BuildPlan:
     """Say what :func:`~edpipe.warehouse.build.build` would do and why; writes no relation.
+
+    Parameters
+    ----------
+    settings
+        Where the raw data are and how models are parametrized.
+    models
+        As for a build; empty: all.
 
     Raises
     ------
     WarehouseBusyError
         If another process is building.
+    SettingsError
+        If there is no such model.
     """
     state = read_state(settings)
     if is_current(settings, state):
@@ -87,7 +98,8 @@ def plan_build(settings: Settings) -> BuildPlan:
             settings, generation=state.generation, database=None if exists else Path(":memory:")
         )
         try:
-            return describe_plan(context, make_plan(context), state, current_inputs(settings))
+            plan = make_plan(context, selection(context, models))
+            return describe_plan(context, plan, state, current_inputs(settings))
         finally:
             context.close()
 
@@ -97,6 +109,31 @@ def make_plan(context: Context, select: list[str] | None = None) -> Plan:
     return context.plan_builder(
         execution_time=FIXED_NOW, skip_tests=True, skip_linter=True, select_models=select
     ).build()
+
+
+def selection(context: Context, models: Sequence[str]) -> list[str] | None:
+    """Return which changes a build of ``models`` takes over; None takes all."""
+    known = sorted(plain_name(fqn) for fqn in context.dag.sorted)
+    unknown = [name for name in models if name not in known]
+    if unknown:
+        raise SettingsError(
+            f"There is no SQL model {unknown[0]!r}.",
+            where="argument MODELS",
+            found=", ".join(unknown),
+            expected="names such as core.interactions",
+            next_step=closest(unknown[0], known),
+            state="Nothing was changed.",
+        )
+    if not models:
+        return None
+    # A change reaches everything that depends on it, or relations would disagree with each other.
+    wanted = {fqn for fqn in context.dag.sorted if plain_name(fqn) in models}
+    read = wanted.union(*(context.dag.upstream(fqn) for fqn in wanted))
+    difference = make_plan(context).context_diff
+    changed = {item.name for item in difference.added} | {
+        fqn for fqn in difference.modified_snapshots if difference.directly_modified(fqn)
+    }
+    return [f"{plain_name(fqn)}+" for fqn in sorted(read & changed)] or [plain_name(min(wanted))]
 
 
 def describe_plan(context: Context, plan: Plan, state: BuildState, inputs: dict[str, int]) -> BuildPlan:

@@ -72,7 +72,7 @@ def test_the_demo_prints_the_comparison_and_names_the_report(unbroken):
     assert {"attention", "majority", "item difficulty", "BKT", "logistic regression"} == models
     (report,) = [line for line in done.stderr.splitlines() if line.startswith("HTML report: ")]
     report = report.removeprefix("HTML report: ")
-    assert Path(home.parent, report).read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert Path(home.parent, report).read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
 def test_every_source_row_is_accounted_for(unbroken):
