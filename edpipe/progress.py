@@ -116,20 +116,24 @@ def _bar(description: str, total: float | None, unit: str) -> Iterator[Track]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+    def counted(done: float) -> str:
+        return f"{_number(done)} {unit}" if done else ""
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed:,.0f} " + unit),
+        TextColumn("{task.fields[counted]}"),
         TextColumn("{task.fields[note]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(description, total=total, note="")
+        task = progress.add_task(description, total=total, note="", counted="")
 
         class _Bar:
             def advance(self, amount: float = 1.0) -> None:
                 progress.advance(task, amount)
+                progress.update(task, counted=counted(progress.tasks[0].completed))
 
             def note(self, text: str) -> None:
                 progress.update(task, note=text)

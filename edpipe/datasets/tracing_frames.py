@@ -15,7 +15,10 @@ def examples(dataset: TracingDataset) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "student_key": np.repeat(np.asarray(columns["student_key"]), lengths),
-            "split": np.repeat(np.array(SPLITS)[np.asarray(columns["split"])], lengths),
+            # Numbers behind the names: as text this column alone would outweigh all others.
+            "split": pl.Series(SPLITS, dtype=pl.Enum(SPLITS)).gather(
+                np.repeat(np.asarray(columns["split"]).astype(np.uint32), lengths)
+            ),
             "interaction_number": np.asarray(columns["interaction_number"]).astype(np.int64),
             "item_key": dataset.item_keys[np.asarray(columns["item"])],
             "is_correct": np.asarray(columns["is_correct"]).astype(bool),
