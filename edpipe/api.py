@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edpipe.errors import SettingsError, SourceError
+from edpipe.raw import RAW_SCHEMAS, landed, refuse_missing_shards
 from edpipe.settings import Settings, closest, load_settings
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from edpipe.walkthrough import DemoResult
     from edpipe.warehouse import BuildPlan, BuildReport, RelationInfo, WarehouseStatus
 
-SOURCES = ("ednet", "assistments")
+SOURCES = tuple(dict.fromkeys(source for source, _ in RAW_SCHEMAS))
 
 
 def ingest(
@@ -44,8 +45,8 @@ def ingest(
     settings
         Default: :func:`edpipe.load_settings`.
     students, fraction
-        Reproducible subset by a hash of the student id (EdNet): about this many students of the
-        published archive, or this share in (0, 1].
+        Reproducible subset by a hash of the student id (EdNet): this share in (0, 1], or the share
+        ``students / 784309`` of EdNet's published number, whatever students are present.
     max_rejects
         Share of unusable rows, in [0, 1], above which the step fails.
     dry_run
@@ -105,7 +106,7 @@ def plan(settings: Settings | None = None) -> BuildPlan:
     """Say what :func:`build` would do and why, with row estimates; writes nothing."""
     from edpipe import warehouse
 
-    return warehouse.plan_build(settings or load_settings())
+    return warehouse.plan_build(_with_data(settings))
 
 
 def build(
@@ -133,7 +134,7 @@ def build(
     """
     from edpipe import warehouse
 
-    return warehouse.build(settings or load_settings(), models=models, full=full, dry_run=dry_run)
+    return warehouse.build(_with_data(settings), models=models, full=full, dry_run=dry_run)
 
 
 def publish(settings: Settings | None = None) -> Path:
@@ -168,6 +169,21 @@ def status(settings: Settings | None = None) -> WarehouseStatus:
     from edpipe import warehouse
 
     return warehouse.status(settings or load_settings())
+
+
+def _with_data(settings: Settings | None) -> Settings:
+    """Refuse to build from nothing, or from shards that are gone."""
+    settings = settings or load_settings()
+    if not landed(settings.raw_dir):
+        raise SourceError(
+            "Nothing has been ingested yet.",
+            where=str(settings.raw_dir),
+            expected="raw relations of at least one source",
+            next_step="Run `edpipe ingest ednet …`, or `edpipe demo`.",
+            state="Nothing was changed.",
+        )
+    refuse_missing_shards(settings.raw_dir)
+    return settings
 
 
 def doctor(settings: Settings | None = None) -> list[Check]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edpipe.errors import SettingsError, TrainingError
+from edpipe.raw import landed
 from edpipe.settings import Settings, closest, load_settings
 
 if TYPE_CHECKING:
@@ -58,10 +59,13 @@ def train(
 
     Raises
     ------
+    SettingsError
+        If the source that `settings.tracing.source` names has not been ingested.
     TrainingError
         If a split is empty, the loss is not finite, or a checkpoint cannot be read.
     """
     settings = _checked(model, settings)
+    _refuse_absent_source(settings)
     from edpipe.training.tracing import train_tracing
 
     if dry_run:
@@ -233,7 +237,7 @@ def report(
     settings
         Default: :func:`edpipe.load_settings`.
     run_dir
-        Folder of the training run to show; by default the newest, if there is one.
+        Folder of the training run to show; by default the newest that was evaluated, else the newest.
     output
         File to write; by default ``<home>/reports/report.html``.
 
@@ -241,12 +245,17 @@ def report(
     ------
     ContractError
         If nothing has been published yet.
+    TrainingError
+        If ``run_dir`` holds no finished run.
     """
     settings = settings or load_settings()
     from edpipe.evaluation.report import write_report
+    from edpipe.training.run import read_run
 
-    if run_dir is None and _finished_runs(settings):
-        run_dir = newest_run(settings)
+    if run_dir is not None:
+        run_dir = read_run(run_dir).run_dir
+    elif _finished_runs(settings):
+        run_dir = newest_run(settings, evaluated=True)
     return write_report(settings, run_dir=run_dir, output=output)
 
 
@@ -258,8 +267,8 @@ def versions(model: str = "tracing", settings: Settings | None = None) -> list[M
     return registry.versions(settings, model)
 
 
-def newest_run(settings: Settings) -> Path:
-    """Return the folder of the run that was finished last.
+def newest_run(settings: Settings, *, evaluated: bool = False) -> Path:
+    """Return the folder of the run that was finished last; ``evaluated`` prefers those that were scored.
 
     Raises
     ------
@@ -274,6 +283,8 @@ def newest_run(settings: Settings) -> Path:
             expected="the folder of a finished run",
             next_step="Run `edpipe train tracing`.",
         )
+    if evaluated:
+        finished = [one for one in finished if (one / "evaluation" / "summary.json").exists()] or finished
     return max(finished, key=lambda folder: (folder / "run.json").stat().st_mtime_ns)
 
 
@@ -308,6 +319,20 @@ def _checked(model: str, settings: Settings | None) -> Settings:
             state="Nothing was changed.",
         )
     return settings or load_settings()
+
+
+def _refuse_absent_source(settings: Settings) -> None:
+    present = sorted({manifest.source for manifest in landed(settings.raw_dir)})
+    source = settings.tracing.source
+    if present and source not in present:
+        raise SettingsError(
+            f"Nothing of the source {source!r} has been ingested.",
+            where="flag `--source`, setting `tracing.source`",
+            found=repr(source),
+            expected=f"one of {', '.join(present)}",
+            next_step=f"Add `--source {present[0]}`, or ingest {source!r}.",
+            state="Nothing was trained.",
+        )
 
 
 def _finished_runs(settings: Settings) -> list[Path]:

@@ -115,6 +115,9 @@ def _disk(home: Path) -> Check:
 
 
 def _home(home: Path) -> Check:
+    if not _nearest(home).is_dir():
+        found = f"{_nearest(home)} is no folder"
+        return Check("Home", "problem", found, "Set EDPIPE_HOME to a folder of yours.")
     if os.access(_nearest(home), os.W_OK):
         return Check("Home", "ok", str(home.resolve()))
     return Check(

@@ -203,6 +203,28 @@ def write_manifest(raw_dir: Path, manifest: Manifest) -> Path:
     return path
 
 
+def refuse_missing_shards(raw_dir: Path) -> None:
+    """Refuse to go on where a listed shard is not on the disk.
+
+    Raises
+    ------
+    SourceError
+        If one is missing.
+    """
+    for manifest in landed(raw_dir):
+        folder = relation_dir(raw_dir, manifest.source, manifest.relation)
+        missing = [shard.file for shard in manifest.shards if not (folder / shard.file).exists()]
+        if missing:
+            raise SourceError(
+                f"{len(missing)} of {len(manifest.shards)} raw shards are missing.",
+                where=str(folder),
+                found=f"no `{missing[0]}`",
+                expected="all shards that the manifest lists",
+                next_step=f"Run `edpipe ingest {manifest.source} …` again: it writes what is missing.",
+                state="The published tables are as they were.",
+            )
+
+
 def landed(raw_dir: Path) -> list[Manifest]:
     """Return the manifests of all relations that have been ingested."""
     found = (read_manifest(raw_dir, source, relation) for source, relation in RAW_SCHEMAS)

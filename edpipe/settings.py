@@ -10,7 +10,7 @@ import os
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import (
@@ -128,6 +128,12 @@ class TracingSettings(Strict):
     plausible_auc: float = Field(
         default=0.9, gt=0.5, le=1, description="A test AUC above this is reported as a likely leak."
     )
+
+    @model_validator(mode="after")
+    def _heads_divide_size(self) -> Self:
+        if self.model == "attention" and self.size % self.num_heads:
+            raise ValueError(f"num_heads must divide size; got {self.num_heads} and {self.size}")
+        return self
 
 
 class SyntheticSettings(Strict):
@@ -308,7 +314,10 @@ def _settings_error(error: ValidationError, file: Path) -> SettingsError:
         f"setting `{'.'.join(str(part) for part in problem['loc']) or 'top level'}`" for problem in problems
     )
     messages = "; ".join(str(problem["msg"]).removeprefix("Value error, ") for problem in problems)
-    shown = "; ".join(repr(problem["input"])[:80] for problem in problems)
+    # A whole group as input says nothing that the message does not.
+    shown = "; ".join(
+        repr(problem["input"]) for problem in problems if not isinstance(problem["input"], dict)
+    )
     return SettingsError(
         "The settings are not valid: " + messages,
         where=where,

@@ -12,9 +12,10 @@ import typer
 
 from edpipe.cli import data, learning, start
 from edpipe.cli.context import Options
-from edpipe.errors import EdpipeError
+from edpipe.errors import EdpipeError, SettingsError
 
 INTERRUPTED = 130
+KEPT = "Stopped. Finished parts are kept; the same command goes on from there."
 
 app = typer.Typer(
     name="edpipe",
@@ -82,10 +83,26 @@ def main() -> None:
             traceback.print_exc()
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt as stop:
-        kept = "Finished parts are kept; the same command goes on from there."
-        print(f"Stopped. {str(stop) or kept}", file=sys.stderr)
+    except SystemExit as stop:
+        # Typer turns Ctrl-C into this exit without a word.
+        if stop.code == INTERRUPTED:
+            print(KEPT, file=sys.stderr)
+        raise
+    except KeyboardInterrupt:
+        print(KEPT, file=sys.stderr)
         sys.exit(INTERRUPTED)
+    except (PermissionError, FileNotFoundError, NotADirectoryError, FileExistsError) as error:
+        if "--debug" in sys.argv:
+            traceback.print_exc()
+        refused = EdpipeError(
+            "The system refused a file or folder.",
+            where=str(error.filename or "unknown"),
+            found=error.strerror or str(error),
+            expected="a folder that can be read and written (`--home`, EDPIPE_HOME)",
+            next_step="Check the path and its rights; `edpipe doctor` looks at the home folder.",
+        )
+        print(f"Error: {refused}", file=sys.stderr)
+        sys.exit(SettingsError.exit_code)
     except BrokenPipeError:
         # The reader of our output has gone (`edpipe sql … | head`): end quietly.
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  (kept open until exit)

@@ -13,6 +13,7 @@ from edpipe.cli.output import Format, emit, say
 FormatFlag = Annotated[Format, typer.Option("--format", help="How rows are printed.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")]
 Model = Annotated[str, typer.Argument(help="tracing.")]
+FEW_STUDENTS = 30
 RunDir = Annotated[Path | None, typer.Option("--run", help="Folder of a training run; default the newest.")]
 
 
@@ -42,7 +43,7 @@ def train(
         return
     figures = ", ".join(f"{name} {value:.4f}" for name, value in run.metrics.items())
     say(f"{'Trained' if run.is_new else 'Trained before'}: {facts}")
-    say(f"Best epoch {run.best_epoch} of {run.num_epochs}: {figures}")
+    say(f"Best epoch (from 0) {run.best_epoch} of {run.num_epochs}: {figures}")
     say(f"Run: {run.run_dir}")
 
 
@@ -67,6 +68,10 @@ def evaluate(
         return
     done = verb(model, settings, run_dir=run_dir)
     emit(comparison(done.run.run_dir), form, title="Test students; intervals by student-level bootstrap")
+    counts = done.evaluation.metrics.filter(split="test", subset="all").row(0, named=True)
+    say(f"{counts['num_interactions']:,} answers of {counts['num_students']:,} test students.")
+    if counts["num_students"] < FEW_STUDENTS:
+        say(f"Warning: fewer than {FEW_STUDENTS} test students: the intervals say little.")
     for warning in done.evaluation.warnings:
         say(f"Warning: {warning}")
     say(f"Registered: {done.version.name} version {done.version.version}")
@@ -110,7 +115,7 @@ def score(context: typer.Context, model: Model = "tracing", dry_run: DryRun = Fa
 
     Example: `edpipe score`.
     """
-    from edpipe import publish
+    from edpipe import publish, versions
     from edpipe import score as verb
 
     settings = settings_of(context)
@@ -118,6 +123,8 @@ def score(context: typer.Context, model: Model = "tracing", dry_run: DryRun = Fa
         say(f"Would score all students with the champion of {model!r} and publish their mastery.")
         return
     verb(model, settings)
+    chosen = next(one for one in versions(model, settings) if "champion" in one.aliases)
+    say(f"Scored with {model} version {chosen.version}.")
     say(f"Published: {publish(settings)}")
 
 

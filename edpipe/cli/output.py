@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 MAX_TABLE_ROWS = 200
+WIDTH_OF_A_PIPE = 200
+NARROWEST_COLUMN = 10
 
 
 class Format(StrEnum):
@@ -84,21 +86,34 @@ def _print_table(rows: pl.DataFrame | list[dict[str, Any]], title: str) -> None:
     for column in columns:
         table.add_column(column, justify="right" if column in numeric else "left", overflow="fold")
     for row in shown:
-        table.add_row(*(_text(row[column]) for column in columns))
+        table.add_row(*(_text(row[column], column) for column in columns))
     # A pipe has no width; a narrow default would cut the values.
-    width = None if sys.stdout.isatty() else 200
-    Console(width=width, highlight=False).print(table)
+    console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE, highlight=False)
+    if len(columns) * NARROWEST_COLUMN > console.width:
+        _print_records(console, shown, columns, title)
+    else:
+        console.print(table)
     if count > MAX_TABLE_ROWS:
         say(f"{count:,} rows; the first {MAX_TABLE_ROWS} are shown. `--format csv` gives all.")
 
 
-def _text(value: Any) -> str:
+def _print_records(console: Console, rows: list[dict[str, Any]], columns: Sequence[str], title: str) -> None:
+    """Print each row as a block of names and values: too many columns stand side by side in no width."""
+    for number, row in enumerate(rows, 1):
+        block = Table(title=f"{title} {number}".strip(), title_justify="left", show_header=False)
+        for column in columns:
+            block.add_row(column, _text(row[column], column))
+        console.print(block)
+
+
+def _text(value: Any, column: str = "") -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
-        return f"{value:,}"
+        # Keys and ids are copied into queries, which take no separators.
+        return str(value) if column.endswith(("_id", "_key")) else f"{value:,}"
     if isinstance(value, float):
         return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
     return str(value)

@@ -53,7 +53,7 @@ def doctor(
 ) -> None:
     """Check this machine: Python, packages, device, memory, disk, servers.
 
-    Example: `edpipe.machine`, `edpipe doctor --settings`.
+    Example: `edpipe doctor`, `edpipe doctor --settings`.
     """
     from edpipe.machine import examine, setting_rows
 

@@ -34,9 +34,11 @@ from edpipe.raw import (
 from edpipe.settings import Settings
 from edpipe.sources.shard_files import REFUSED_FILE, delete_unlisted, locked, read_shard, write_shard
 from edpipe.sources.workers import run_jobs
+from edpipe.warehouse.lock import lock_holder
 
 # Hashing is quicker than a download and slower than a look: above this size, size and time identify.
 HASHED_BYTES = 64 * 2**20
+REPLACES = "Replaces"
 _TYPES: dict[str, pl.DataType] = {
     "VARCHAR": pl.String(),
     "INTEGER": pl.Int32(),
@@ -209,6 +211,7 @@ def land(
     """
     started = time.monotonic()
     folder = relation_dir(settings.raw_dir, plan.source, plan.relation)
+    plan = replace(plan, notes=[*plan.notes, *_replaced(settings, plan)])
     if dry_run:
         done = {job.key for job in plan.jobs if read_shard(folder, job.key)}
         return _result(plan, len(plan.jobs) - len(done), len(done), started)
@@ -221,7 +224,9 @@ def land(
         ordered = [shards[job.key] for job in plan.jobs]
         _refuse_many_rejects(plan, folder, ordered, limit, sum(shard.rows for shard in ordered))
         manifest = _replace_manifest(settings, plan, ordered)
-        delete_unlisted(folder, ordered)
+        # A build reads the shards that were listed when it began; the next run deletes them.
+        if lock_holder(settings) is None:
+            delete_unlisted(folder, ordered)
     result = _result(plan, len(missing), len(plan.jobs) - len(missing), started)
     return replace(result, rows=manifest.rows, rejected_rows=manifest.rejected_rows, manifest=manifest)
 
@@ -316,13 +321,27 @@ def _replace_manifest(settings: Settings, plan: RelationPlan, shards: list[RawSh
         selection=plan.selection,
         excluded_members=plan.excluded_members,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        notes=list(plan.notes),
+        notes=[note for note in plan.notes if not note.startswith(REPLACES)],
     )
     earlier = _earlier_manifest(settings, plan)
     if earlier and replace(earlier, created_at="") == replace(manifest, created_at=""):
         return earlier
     write_manifest(settings.raw_dir, manifest)
     return manifest
+
+
+def _replaced(settings: Settings, plan: RelationPlan) -> list[str]:
+    """Say what is no longer there afterwards: a relation holds what the last run named, nothing else."""
+    earlier = _earlier_manifest(settings, plan)
+    if earlier is None:
+        return []
+    gone = sorted({one.path for one in earlier.inputs} - {one.path for one in plan.inputs})
+    if not gone:
+        return []
+    return [
+        f"{REPLACES} {earlier.rows:,} rows of {plan.relation} that were read from {', '.join(gone)}: "
+        "name all sources in one command to have them together."
+    ]
 
 
 def _earlier_manifest(settings: Settings, plan: RelationPlan) -> Manifest | None:

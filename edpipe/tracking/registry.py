@@ -149,7 +149,9 @@ def get_version(settings: Settings, name: str = "tracing", version: int | None =
             else f"No model is registered as `{name}`.",
             where=f"registry {settings.mlflow_uri}",
             found=_listed(known),
-            next_step="Name one of these." if known else "Run `edpipe train tracing` first.",
+            next_step="Name one of these."
+            if known
+            else "Run `edpipe train tracing`, then `edpipe evaluate`.",
         )
     return wanted[-1]
 

@@ -44,6 +44,15 @@ def connect(path: Path, settings: Settings, *, read_only: bool) -> duckdb.DuckDB
     except duckdb.IOException as error:
         if "lock" in str(error):
             raise busy_error(settings, str(error).splitlines()[0]) from error
+        if path.is_file() and read_only:
+            raise ContractError(
+                "The published file cannot be opened.",
+                where=str(path),
+                found=str(error).splitlines()[0],
+                expected="a DuckDB file as a build writes it",
+                next_step="Run `edpipe publish`, which writes it anew.",
+                state="Nothing was changed.",
+            ) from error
         raise
     # The zone belongs to an extension and cannot be given at connect time.
     connection.execute(f"SET TimeZone = {literal(zone)}")

@@ -12,6 +12,7 @@ from edpipe.settings import Settings
 from edpipe.warehouse.connection import connect, literal, quoted
 from edpipe.warehouse.contract import Relation, load_contracts
 from edpipe.warehouse.lock import writer_lock
+from edpipe.warehouse.predictions import contract_of
 from edpipe.warehouse.project import PUBLISHED_LAYERS
 from edpipe.warehouse.state import (
     contracts_path,
@@ -164,14 +165,16 @@ def _predictions(connection: duckdb.DuckDBPyConnection, table: str, files: list[
     connection.execute("CREATE SCHEMA IF NOT EXISTS predictions")
     connection.execute(f"CREATE TABLE {name} AS SELECT * FROM read_parquet([{listed}], union_by_name = true)")
     described = connection.execute(f"DESCRIBE {name}").fetchall()
+    contract = contract_of(table)
     relation = Relation(
         name=f"predictions.{table}",
         is_view=False,
-        description=f"Predictions `{table}`, written by batch scoring with a registered model.",
-        grain="",
-        columns={row[0]: (row[1], "") for row in described},
+        description=contract.description,
+        grain=contract.grain,
+        columns={row[0]: (row[1], contract.columns.get(row[0], "")) for row in described},
+        upstream=contract.upstream,
     )
-    connection.execute(f"COMMENT ON TABLE {name} IS {literal(relation.description)}")
+    _comment(connection, relation)
     num_rows = _count(connection, name)
     _catalog(connection, relation, num_rows, built_at)
     return num_rows

@@ -64,3 +64,16 @@ def test_nested_dataclasses_and_paths_become_plain_values(tmp_path):
         names = ("a", "b")
 
     assert output.rows_of([Item()], ("path", "names")) == [{"path": str(tmp_path), "names": "a, b"}]
+
+
+def test_keys_and_ids_have_no_separators_that_a_query_would_refuse(capsys):
+    emit([{"student_key": 12345, "num_answers": 12345}], Format.table)
+    out = capsys.readouterr().out
+    assert "12345" in out
+    assert "12,345" in out
+
+
+def test_many_columns_are_shown_as_blocks_of_names_and_values(capsys):
+    emit([{f"column_{n}": n for n in range(40)}], Format.table)
+    lines = capsys.readouterr().out.splitlines()
+    assert any("column_39" in line and "39" in line.split("│")[2] for line in lines if "│" in line)
