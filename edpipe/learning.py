@@ -288,6 +288,20 @@ def newest_run(settings: Settings, *, evaluated: bool = False) -> Path:
     return max(finished, key=lambda folder: (folder / "run.json").stat().st_mtime_ns)
 
 
+def trained_lines(settings: Settings) -> list[str]:
+    """Say which runs and reports exist, without asking the registry."""
+    finished = _finished_runs(settings)
+    scored = [run for run in finished if (run / "evaluation" / "summary.json").exists()]
+    if not finished:
+        return ["Nothing has been trained: run `edpipe train tracing`."]
+    newest = newest_run(settings)
+    told = [f"Training runs: {len(finished)}, of them {len(scored)} evaluated; newest {newest}."]
+    if newest not in scored:
+        told.append("The newest run is not evaluated: run `edpipe evaluate`.")
+    reports = sorted(settings.reports_dir.glob("*.html"))
+    return told + [f"Report: {path}." for path in reports]
+
+
 def comparison(run_dir: Path, *, split: str = "test") -> pl.DataFrame:
     """Return one row a model: each metric on all rows of a split, with its interval, best AUC first."""
     import polars as pl

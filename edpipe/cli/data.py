@@ -106,7 +106,7 @@ def build(
     if not report.models:
         say("Nothing changed.")
     emit(report.rows(), form, title=f"Built in {report.seconds:.1f} s")
-    compared = sum(row["expected"] is not None for row in report.reconciliation)
+    compared = sum(row["severity"] != "info" for row in report.reconciliation)
     errors = sum(finding["severity"] == "error" for finding in report.findings)
     for found in report.findings:
         say(
@@ -174,8 +174,10 @@ def status(context: typer.Context, form: FormatFlag = Format.table) -> None:
     Example: `edpipe status`.
     """
     from edpipe import status as verb
+    from edpipe.learning import trained_lines
 
-    found = verb(settings_of(context))
+    settings = settings_of(context)
+    found = verb(settings)
     emit(found.rows(), form, title="Published relations")
-    for line in found.lines():
+    for line in [*found.lines(), *trained_lines(settings)]:
         say(line)

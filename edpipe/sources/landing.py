@@ -302,7 +302,7 @@ def _refuse_many_rejects(
         found=f"{rejected:,} rejected rows, {rejected / (rejected + rows):.2%} or more: "
         + ", ".join(f"{reason} {count:,}" for reason, count in reasons.collect().rows()),
         expected=f"at most {limit:.2%}",
-        next_step="Look at the rejects; repair the source, or allow more with `--max-rejects`.",
+        next_step="Look at the rejects; download or repair the source, or allow more with `--max-rejects`.",
         state="The relation is as it was before; finished shards are kept for the next run.",
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 import edpipe
 from edpipe.errors import ContractError, SettingsError, SourceError, TrainingError
+from edpipe.learning import newest_run, trained_lines
 from edpipe.raw import read_manifest, relation_dir
 from edpipe.sources.synthetic import write_ednet
 from edpipe.warehouse.lock import writer_lock
@@ -103,3 +105,17 @@ def test_a_home_that_cannot_be_written_is_no_traceback(tmp_path):
     doctor = subprocess.run([EDPIPE, "--home", home, "doctor"], capture_output=True, text=True, check=False)
     assert doctor.returncode == 1
     assert "no folder" in doctor.stdout
+
+
+def test_status_says_what_was_trained_and_what_is_left_to_do(settings):
+    assert trained_lines(settings) == ["Nothing has been trained: run `edpipe train tracing`."]
+    for name, evaluated in (("old", True), ("new", False)):
+        run = settings.runs_dir / name
+        (run / "evaluation").mkdir(parents=True)
+        (run / "run.json").write_text("{}")
+        if evaluated:
+            (run / "evaluation" / "summary.json").write_text("{}")
+    os.utime(settings.runs_dir / "old" / "run.json", (1, 1))
+    assert newest_run(settings).name == "new"
+    assert newest_run(settings, evaluated=True).name == "old"
+    assert any("not evaluated" in line for line in trained_lines(settings))

@@ -118,7 +118,8 @@ def _reconciliation(published: Published) -> tuple[Section, list[str], tuple[str
     warnings: list[str] = []
     if failed:
         words.append(
-            f"{len(failed)} of {len(checks)} checks do not hold. Marked as lost: rows were lost or invented "
+            f"{len(failed)} of {len(checks)} checks {'does' if len(failed) == 1 else 'do'} not hold. "
+            "Marked as lost: rows were lost or invented "
             "on the way. Marked as odd: something in the source, kept in the tables and counted."
         )
         warnings += _reconciliation_warnings(failed, len(checks))

@@ -159,7 +159,7 @@ def test_learning_curve_equals_a_count_by_hand(report, query):
 def test_failed_checks_stand_first_and_are_a_warning(report):
     checks = section(report, "reconciliation")
     assert words(checks).index("enter equals submit") < words(checks).index("rows accounted")
-    assert "1 of 2 checks do not hold" in words(checks)
+    assert "1 of 2 checks does not hold" in words(checks)
     assert "1 of 2 reconciliation checks found something odd" in words(report.split('class="warnings"')[1])
 
 
