@@ -1,6 +1,6 @@
 """Ingest a KT1-shaped archive, against pandas and DuckDB over the unpacked files, in one run.
 
-    python benchmarks/ingest.py                        # 80,000 students, about a minute
+    python benchmarks/ingest.py                        # 300,000 students, about two minutes
     python benchmarks/ingest.py --students 784309 --peers none
 
 Every way ends with typed rows that carry the student: ours as Parquet on disk, DuckDB's as Parquet
@@ -144,7 +144,7 @@ def children(tree: psutil.Process) -> list[psutil.Process]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--students", type=int, default=80_000, help="members of the archive")
+    parser.add_argument("--students", type=int, default=300_000, help="members of the archive")
     parser.add_argument("--mean-rows", type=float, default=121.0, help="rows a member on average")
     parser.add_argument("--workers", type=int, default=2, help="processes of ours, threads of DuckDB")
     parser.add_argument("--pandas-files", type=int, default=8_000, help="files that pandas reads")

@@ -68,11 +68,13 @@ def test_changed_archive_redoes_only_what_changed(settings, tmp_path):
 
 
 RUN = """
-import sys
+import signal, sys
 from pathlib import Path
 from edpipe.settings import load_settings
 from edpipe.sources.ednet import ingest_ednet
 if __name__ == "__main__":
+    # A shell that runs the tests in the background ignores SIGINT, and its children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     settings = load_settings(
         "smoke", home=Path(sys.argv[2]), progress="none", ingest={"workers": 2, "shard_mib": 1}
     )
