@@ -30,6 +30,62 @@ _ACTION = {
     "platform": "VARCHAR",
 }
 
+# What KDD Cup, DataShop and MATHia files share. `dataset` is the name of the file without `_train`,
+# `_test`, `_master` or `_transactions…`; `split` is that word where there is one. Times are milliseconds
+# since 1970 of the clock as written: local, in `time_zone` where the source names it, never comparable
+# between students. One entry a KC model in the parallel lists; several KCs of a cell are joined by `~~`.
+_TUTOR_ROW = {
+    "source_file": "VARCHAR",
+    "dataset": "VARCHAR",
+    "split": "VARCHAR",
+    "source_row": "INTEGER",
+    "student_id": "VARCHAR",
+    "problem_hierarchy": "VARCHAR",
+    "problem_name": "VARCHAR",
+    "problem_view": "INTEGER",
+    "step_name": "VARCHAR",
+    "condition": "VARCHAR",
+    "kc_models": "VARCHAR[]",
+    "kc_cells": "VARCHAR[]",
+}
+_TUTOR_STEP = {
+    **_TUTOR_ROW,
+    "opportunity_cells": "VARCHAR[]",
+    "published_row": "INTEGER",  # column Row: neither dense nor from 1
+    "step_start_milliseconds": "BIGINT",
+    "first_transaction_milliseconds": "BIGINT",
+    "correct_transaction_milliseconds": "BIGINT",
+    "step_end_milliseconds": "BIGINT",
+    "step_duration_seconds": "DOUBLE",
+    "correct_step_duration_seconds": "DOUBLE",
+    "error_step_duration_seconds": "DOUBLE",
+    "first_attempt": "VARCHAR",  # correct, incorrect or hint; of 1 and 0: correct, incorrect
+    "incorrects": "INTEGER",
+    "hints": "INTEGER",
+    "corrects": "INTEGER",
+}
+_TUTOR_TRANSACTION = {
+    **_TUTOR_ROW,
+    "published_row": "INTEGER",
+    "transaction_id": "VARCHAR",
+    "session_id": "VARCHAR",
+    "milliseconds": "BIGINT",
+    "time_zone": "VARCHAR",
+    "duration_seconds": "DOUBLE",
+    "student_response_type": "VARCHAR",
+    "tutor_response_type": "VARCHAR",
+    "problem_start_milliseconds": "BIGINT",
+    "attempt_at_step": "INTEGER",
+    "outcome": "VARCHAR",  # as published: CORRECT, OK, JIT, INITIAL_HINT, STUDY …
+    "selection": "VARCHAR",
+    "action": "VARCHAR",
+    "input": "VARCHAR",
+    "help_level": "INTEGER",
+    "is_autofilled": "BOOLEAN",
+    "field_names": "VARCHAR[]",  # columns that have no place of their own: CF (…), Feedback …, School
+    "field_values": "VARCHAR[]",
+}
+
 RAW_SCHEMAS: dict[tuple[str, str], dict[str, str]] = {
     ("ednet", "kt1"): {
         **_STUDENT_ROW,
@@ -88,6 +144,11 @@ RAW_SCHEMAS: dict[tuple[str, str], dict[str, str]] = {
         "response_milliseconds": "BIGINT",
         "opportunity": "INTEGER",
     },
+    ("kddcup", "steps"): _TUTOR_STEP,
+    ("datashop", "steps"): _TUTOR_STEP,
+    ("datashop", "transactions"): _TUTOR_TRANSACTION,
+    ("mathia", "steps"): _TUTOR_STEP,
+    ("mathia", "transactions"): _TUTOR_TRANSACTION,
 }
 
 REJECT_SCHEMA: dict[str, str] = {

@@ -83,6 +83,14 @@ class WarehouseSettings(Strict):
     mastery_decay: float = Field(
         default=0.9, gt=0, le=1, description="Weight a mastery estimate loses per opportunity, in (0, 1]."
     )
+    kc_models: tuple[str, ...] = Field(
+        default=("KTracedSkills", "MATHia New", "MATHia", "Default", "SubSkills"),
+        description="KC models of tutor logs in order of preference; a file with none of them: its first.",
+    )
+    ignored_kcs: tuple[str, ...] = Field(
+        default=("DON'T TRACK ME", "DO NOT TRACK ME"),
+        description="Words that mark a KC as bookkeeping, whatever their case: left out of strategies.",
+    )
 
 
 class SplitSettings(Strict):

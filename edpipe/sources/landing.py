@@ -44,6 +44,8 @@ _TYPES: dict[str, pl.DataType] = {
     "INTEGER": pl.Int32(),
     "BIGINT": pl.Int64(),
     "BOOLEAN": pl.Boolean(),
+    "DOUBLE": pl.Float64(),
+    "VARCHAR[]": pl.List(pl.String()),
 }
 
 

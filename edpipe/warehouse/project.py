@@ -57,6 +57,8 @@ def variables(settings: Settings, *, generation: int = 0) -> dict[str, Any]:
     values: dict[str, Any] = {
         "session_idle_seconds": settings.warehouse.session_idle_minutes * 60,
         "mastery_decay": settings.warehouse.mastery_decay,
+        "kc_models": list(settings.warehouse.kc_models),
+        "ignored_kcs": [word.upper() for word in settings.warehouse.ignored_kcs],
         "split_valid": settings.split.valid,
         "split_test": settings.split.test,
         "split_salt": settings.split.salt,

@@ -1,0 +1,1 @@
+"""Who has mastered what, who is alike, and which strategies go together."""
