@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edpipe.warehouse import BuildPlan, BuildReport, RelationInfo, WarehouseStatus
 
 SOURCES = tuple(dict.fromkeys(source for source, _ in RAW_SCHEMAS))
+TUTOR_SOURCES = ("kddcup", "datashop", "mathia")
 
 
 def ingest(
@@ -39,7 +40,7 @@ def ingest(
     Parameters
     ----------
     source
-        ``ednet`` or ``assistments``.
+        ``ednet``, ``assistments``, or a log of tutors: ``kddcup``, ``datashop``, ``mathia``.
     paths
         Archives, folders or single files, as downloaded.
     settings
@@ -80,17 +81,21 @@ def ingest(
             max_rejects=max_rejects,
             dry_run=dry_run,
         )
+    if source in SOURCES and (students is not None or fraction is not None):
+        raise SettingsError(
+            "Subsets by student are for EdNet's archives.",
+            where="flags `--students`, `--fraction`",
+            found=f"source {source!r}",
+            next_step="Leave the flags out.",
+            state="Nothing was written.",
+        )
+    if source in TUTOR_SOURCES:
+        from edpipe.sources.tutor import ingest_tutor
+
+        return ingest_tutor(source, found, settings, max_rejects=max_rejects, dry_run=dry_run)
     if source == "assistments":
         from edpipe.sources.assistments import ingest_assistments
 
-        if students is not None or fraction is not None:
-            raise SettingsError(
-                "Subsets by student are for EdNet's archives.",
-                where="flags `--students`, `--fraction`",
-                found="source 'assistments'",
-                next_step="Leave the flags out: these files are small.",
-                state="Nothing was written.",
-            )
         return ingest_assistments(found, settings, max_rejects=max_rejects, dry_run=dry_run)
     raise SettingsError(
         f"There is no source {source!r}.",

@@ -23,7 +23,7 @@ def add_to(app: typer.Typer) -> None:
 
 def ingest(
     context: typer.Context,
-    source: Annotated[str, typer.Argument(help="ednet or assistments.")],
+    source: Annotated[str, typer.Argument(help="ednet, assistments, kddcup, datashop, mathia.")],
     paths: Annotated[list[Path], typer.Argument(help="Archives, folders or files, as downloaded.")],
     students: Annotated[
         int | None,
@@ -41,7 +41,8 @@ def ingest(
     """Read foreign files into raw Parquet; a second run does nothing, a killed one goes on.
 
     Example: `edpipe ingest ednet EdNet-KT1.zip EdNet-Contents.zip --fraction 0.1`,
-    `edpipe ingest assistments assist2009_pid_train1.csv assist2009_pid_test1.csv`.
+    `edpipe ingest assistments assist2009_pid_train1.csv assist2009_pid_test1.csv`,
+    `edpipe ingest kddcup algebra_2005_2006_train.txt`.
     """
     from edpipe import ingest as verb
 
