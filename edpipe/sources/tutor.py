@@ -304,8 +304,8 @@ def _unknown_header(source: str, path: Path, header: str, layout: TutorLayout | 
         "The header of a tutor log is not known.",
         where=f"{path}, line 1",
         found=header[:200],
-        expected="`Anon Student Id`, `Problem Name` and `Correct First Attempt`, `First Attempt`, `Outcome` or "
-        "`Time`; or the raw MATHia columns `ctcontextid` and `tutoroutcome`",
+        expected="`Anon Student Id`, `Problem Name` and `Correct First Attempt`, `First Attempt`, "
+        "`Outcome` or `Time`; or the raw MATHia columns `ctcontextid` and `tutoroutcome`",
         next_step="See docs/data/datashop.md for the layouts.",
         state="Nothing was written.",
     )

@@ -119,7 +119,6 @@ def _cells(text: str, layout: TutorLayout, newline: str, first_row: int) -> tupl
     lines = lines.with_columns(pl.col("source_row").cast(pl.Int32)).filter(
         pl.col("raw").str.strip_chars() != ""
     )
-    # Trailing empty cells are cut by some editors, and the shape of the rest is not in doubt then.
     is_whole = pl.col("fields").list.len() == width
     refused = lines.filter(~is_whole).select(
         "source_row",
@@ -166,7 +165,7 @@ def _typed(cells: pl.DataFrame, file: TutorFile) -> tuple[pl.DataFrame, pl.DataF
         sample = _text(cells, layout.columns["sample"]).fill_null("")
         told = pl.select(pl.format("row of another sample: {}", sample)).to_series()
         unreadable = unreadable.zip_with(unreadable.is_not_null() | (sample == file.sample), told)
-    frame = cells.select("source_row", *_lists(cells, layout)).with_columns(list(columns.values()))
+    frame = cells.select("source_row", *_lists(layout)).with_columns(list(columns.values()))
     frame = frame.with_columns(
         pl.lit(file.name).alias("source_file"),
         pl.lit(file.dataset).alias("dataset"),
@@ -227,7 +226,7 @@ def _convert(name: str, kind: str, written: pl.Series) -> pl.Series:
     return written
 
 
-def _lists(cells: pl.DataFrame, layout: TutorLayout) -> list[pl.Expr]:
+def _lists(layout: TutorLayout) -> list[pl.Expr]:
     """Return the parallel lists of KC models, of cells, of opportunities, and of other fields."""
     models = layout.kc_models
     lists = [
