@@ -162,12 +162,12 @@ def test_an_export_quoted_throughout_equals_the_plain_one(settings, tmp_path):
 def test_bytes_that_are_no_utf_8_are_read_as_latin_1_and_told(settings, tmp_path):
     text = (
         f"{KDD}\n".encode()
-        + kdd_row(1, kcs="caf\u00e9").encode()
+        + kdd_row(1, kcs="\u00e9t\u00e9").encode()
         + b"\n"
-        + kdd_row(2, kcs="caf\u00e9").encode("latin-1")
+        + kdd_row(2, kcs="\u00e9t\u00e9").encode("latin-1")
     )
     rows, report = ingested(settings, tmp_path, text)
-    assert rows["kc_cells"].to_list() == [["caf\u00e9"], ["caf\u00e9"]]
+    assert rows["kc_cells"].to_list() == [["\u00e9t\u00e9"], ["\u00e9t\u00e9"]]
     assert "Latin-1" in report.notes[0]
 
 
