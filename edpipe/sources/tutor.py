@@ -130,6 +130,7 @@ def _plan(source: str, relation: Relation, files: Sequence[_File], left_out: Seq
     ]
     notes = [_note(file) for file in files]
     notes += [f"{path.name}: left out, no header of a tutor log" for path in left_out]
+    notes.append("These rows are queried as raw Parquet: the SQL models do not read them yet.")
     synthetic = all(file.path.name.startswith(SYNTHETIC) for file in files)
     return RelationPlan(
         source=source,
