@@ -3,12 +3,19 @@
 from edpipe.sources.synthetic.assistments import SyntheticAssistments, write_assistments
 from edpipe.sources.synthetic.ednet import LEVELS, Level, write_ednet
 from edpipe.sources.synthetic.truth import SyntheticEdNet
+from edpipe.sources.synthetic.tutor_kddcup import write_kddcup
+from edpipe.sources.synthetic.tutor_truth import SyntheticTutor
+from edpipe.sources.synthetic.tutor_world import TutorWorld, draw_tutor_world
 
 __all__ = [
     "LEVELS",
     "Level",
     "SyntheticAssistments",
     "SyntheticEdNet",
+    "SyntheticTutor",
+    "TutorWorld",
+    "draw_tutor_world",
     "write_assistments",
     "write_ednet",
+    "write_kddcup",
 ]

@@ -13,7 +13,14 @@ from edpipe.settings import Settings
 from edpipe.warehouse.contract import plain_name
 from edpipe.warehouse.project import LAYERS, open_context
 
-POLARS = {"VARCHAR": pl.String, "BIGINT": pl.Int64, "INTEGER": pl.Int32, "BOOLEAN": pl.Boolean}
+POLARS = {
+    "VARCHAR": pl.String,
+    "VARCHAR[]": pl.List(pl.String),
+    "BIGINT": pl.Int64,
+    "INTEGER": pl.Int32,
+    "DOUBLE": pl.Float64,
+    "BOOLEAN": pl.Boolean,
+}
 
 
 class Models:

@@ -1,0 +1,1 @@
+"""Which training instances to keep when a budget allows only some."""
