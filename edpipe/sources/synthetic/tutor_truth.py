@@ -102,16 +102,16 @@ def gather_truth(
             strategy=pl.concat_list("kc_0", "kc_1").explode(),
         )
         .with_columns(
-            group=pl.Series(world.student_group).gather(pl.col("student")),
+            group=pl.lit(pl.Series(world.student_group)).gather(pl.col("student")),
             strategy=pl.col("strategy").list.eval(
                 pl.element()
                 .filter(pl.element() != NO_KC)
                 .replace_strict(names, return_dtype=pl.String, default=None)
             ),
-            usual_template=pl.Series(usual).gather(pl.col("problem")),
+            usual_template=pl.lit(pl.Series(usual)).gather(pl.col("problem")),
         )
         .with_columns(
-            usual_strategy=pl.Series(by_code).gather(pl.col("usual_template")),
+            usual_strategy=pl.lit(pl.Series(by_code)).gather(pl.col("usual_template")),
             is_departure=pl.col("template") != pl.col("usual_template"),
         )
         .drop("student", "problem", "usual_template")
