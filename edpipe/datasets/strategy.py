@@ -181,7 +181,7 @@ class StrategyDataset:
             digest.update(np.ascontiguousarray(values).tobytes())
         for frame in (self.attempts, self.observations):
             for column in frame:
-                digest.update(column.hash(seed=0).to_numpy().tobytes())
+                digest.update(_bytes_of(column))
         return digest.hexdigest()[:FINGERPRINT_LENGTH]
 
 
@@ -263,3 +263,10 @@ def strategy_dataset_of(
         problem_ids=ids["problem"],
         kc_ids=tuple(names.get(key, str(key)) for key in kc_code),
     )
+
+
+def _bytes_of(column: pl.Series) -> bytes:
+    """Return what tells a column from another, the same with every version of Polars."""
+    if column.dtype == pl.String:
+        return "\0".join(column.fill_null("\1").to_list()).encode()
+    return column.to_physical().fill_null(-1).to_numpy().tobytes()
