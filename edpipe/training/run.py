@@ -46,6 +46,8 @@ class TrainingRun:
         Wall time of this call's training.
     is_new
         False if the run was finished before, or only planned.
+    model
+        Family of the model: ``tracing`` or ``strategy``; runs written before there were two are of tracing.
     """
 
     run_dir: Path
@@ -61,6 +63,7 @@ class TrainingRun:
     num_parameters: int = 0
     seconds: float = 0.0
     is_new: bool = False
+    model: str = "tracing"
 
     @property
     def tracer_path(self) -> Path:
