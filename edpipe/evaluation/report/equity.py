@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from edpipe.evaluation.report.drawing import Drawing, Panel, padded
+from edpipe.evaluation.report.intervals import interval
 from edpipe.evaluation.report.numbers import absent, decimal, whole
 from edpipe.evaluation.report.page import Cell, Figure, Section, Table, missing
-from edpipe.evaluation.report.scores import NOT_TRAINED, interval
+from edpipe.evaluation.report.scores import NOT_TRAINED
 from edpipe.evaluation.report.trained import Trained
 
 GROUPS = ("low", "middle", "high")
@@ -46,7 +47,7 @@ def equity(trained: Trained) -> Section:
 
 def _group_table(trained: Trained, known: dict[tuple[str, str, str], dict[str, Any]]) -> Table:
     rows: list[list[Cell | str]] = []
-    for model in trained.tracers:
+    for model in trained.learned:
         for group in GROUPS:
             cells = [known.get((model, group, metric)) for metric, _ in METRICS]
             first = next((cell for cell in cells if cell), None)
@@ -82,7 +83,7 @@ def _gap_table(trained: Trained, known: dict[tuple[str, str, str], dict[str, Any
 
 
 def _groups(trained: Trained, known: dict[tuple[str, str, str], dict[str, Any]]) -> Figure:
-    models = trained.tracers[:4]
+    models = trained.learned[:4]
 
     def draw(width: float) -> str:
         wide = width > 500

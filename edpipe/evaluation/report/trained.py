@@ -17,12 +17,16 @@ CURVES_FILE = "curves.csv"
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """One training run: its facts, its curve, and its evaluation, each where it exists."""
+    """One training run: its facts, its curve, and its evaluation, each where it exists.
+
+    ``ranking`` is the metric that orders the models, the best (highest) first.
+    """
 
     key: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
     curves: pl.DataFrame | None = None
     evaluation: Evaluation | None = None
+    ranking: str = "auc"
 
     @property
     def split(self) -> str | None:
@@ -42,26 +46,27 @@ class Trained:
 
     @property
     def models(self) -> list[str]:
-        """Models by falling AUC."""
+        """Models, the best first."""
         scores = self.scores("all")
         if scores.is_empty():
             return []
-        best_first = scores.filter(pl.col("metric") == "auc").sort("value", "model", descending=[True, False])
-        return best_first["model"].to_list()
+        best_first = scores.filter(pl.col("metric") == self.ranking)
+        return best_first.sort("value", "model", descending=[True, False])["model"].to_list()
 
     @property
-    def tracers(self) -> list[str]:
+    def learned(self) -> list[str]:
         """Models that are no baseline; all models where that is not recorded."""
         baselines = self.evaluation.summary.get("baselines", []) if self.evaluation else []
         return [model for model in self.models if model not in baselines] or self.models
 
 
-def read_trained(run_dir: Path | None) -> Trained:
+def read_trained(run_dir: Path | None, *, ranking: str = "auc") -> Trained:
     """Read what exists below ``run_dir``; None gives an empty run."""
     if run_dir is None or not run_dir.is_dir():
-        return Trained()
+        return Trained(ranking=ranking)
     facts_file, curves_file = run_dir / RUN_FILE, run_dir / CURVES_FILE
     facts = json.loads(facts_file.read_text("utf-8")) if facts_file.exists() else {}
     curves = pl.read_csv(curves_file) if curves_file.exists() else None
     evaluated = (run_dir / EVALUATION_FOLDER / SUMMARY_FILE).exists()
-    return Trained(run_dir.name, facts, curves, Evaluation.load(run_dir) if evaluated else None)
+    evaluation = Evaluation.load(run_dir) if evaluated else None
+    return Trained(run_dir.name, facts, curves, evaluation, ranking)

@@ -9,12 +9,13 @@ from pathlib import Path
 from edpipe.evaluation.report.activity import activity
 from edpipe.evaluation.report.curve import training
 from edpipe.evaluation.report.equity import equity
+from edpipe.evaluation.report.intervals import interval
 from edpipe.evaluation.report.learning import learning
 from edpipe.evaluation.report.numbers import decimal
 from edpipe.evaluation.report.overview import overview
 from edpipe.evaluation.report.page import Page
 from edpipe.evaluation.report.published import Published, Query
-from edpipe.evaluation.report.scores import beaten, interval, scores
+from edpipe.evaluation.report.scores import beaten, scores
 from edpipe.evaluation.report.trained import Trained, read_trained
 from edpipe.progress import track
 from edpipe.raw import landed
@@ -107,10 +108,10 @@ def _licences(settings: Settings) -> list[str]:
 
 
 def _model_figures(trained: Trained) -> list[tuple[str, str, str]]:
-    if not trained.tracers:
+    if not trained.learned:
         return []
     rows = trained.scores("all").to_dicts()
-    tracer = trained.tracers[0]
+    tracer = trained.learned[0]
     row = next(row for row in rows if row["model"] == tracer and row["metric"] == "auc")
     return [(f"{str(trained.split).capitalize()} AUC", decimal(row["value"]), f"{tracer}, {interval(row)}")]
 
