@@ -8,10 +8,10 @@ from typing import Final
 
 import polars as pl
 
-from edpipe.errors import SettingsError
+from edpipe.sources.synthetic.tutor_columns import check_amounts, kc_cells, step_times
 from edpipe.sources.synthetic.tutor_log import draw_log
 from edpipe.sources.synthetic.tutor_truth import SyntheticTutor, gather_truth, with_names
-from edpipe.sources.synthetic.tutor_world import NO_KC, TutorWorld
+from edpipe.sources.synthetic.tutor_world import TutorWorld
 
 BLANK_IN_TEST: Final = (
     "Step Start Time",
@@ -41,9 +41,9 @@ def write_kddcup(
 ) -> SyntheticTutor:
     """Write ``<name>_train.txt`` and ``<name>_test.txt`` with the 21 columns of Bridge to Algebra 2008-09.
 
-    Times, durations and counts are blank in the test file; ``<name>_master.txt`` has them. ``Row`` counts over
-    all files. The same arguments give the same bytes; memory does not grow with the number of students
-    unless the truth is kept.
+    Times, durations and counts are blank in the test file; ``<name>_master.txt`` has them. ``Row`` counts
+    over all files. The same arguments give the same bytes; memory does not grow with the number of
+    students unless the truth is kept.
 
     Parameters
     ----------
@@ -81,8 +81,8 @@ def write_kddcup(
             problems_per_student=problems_per_student,
             test_share=test_share,
         )
-        for number, log in enumerate(logs):
-            log = with_names(log, world)
+        for number, drawn in enumerate(logs):
+            log = with_names(drawn, world)
             table = _table(log, world, rows)
             held_out = table.filter(log["is_held_out"])
             parts = {
@@ -96,66 +96,6 @@ def write_kddcup(
             if keep_truth:
                 named.append(log)
     return gather_truth(list(paths.values()), rows, world, named)
-
-
-def check_amounts(num_sections: int, num_problems: int, test_share: float) -> None:
-    """Refuse amounts of work that cannot be.
-
-    Raises
-    ------
-    SettingsError
-        If a number is out of range.
-    """
-    if min(num_sections, num_problems) < 1 or not 0 <= test_share <= 1:
-        raise SettingsError(
-            "The work of synthetic tutor students is out of range.",
-            where="`sections_per_student`, `problems_per_student`, `test_share`",
-            found=f"{num_sections}, {num_problems}, {test_share}",
-            expected="1 or more sections and problems, a share in [0, 1]",
-            next_step="Choose others.",
-        )
-
-
-def step_times(zero: str = "") -> dict[str, pl.Expr]:
-    """Return the columns of times, ``zero`` behind the seconds, and of durations in seconds."""
-    duration = pl.col("end_second") - pl.col("start_second")
-    is_right = pl.col("first_attempt") == "correct"
-    return {
-        "Step Start Time": as_time("start_second", zero),
-        "First Transaction Time": as_time("first_second", zero),
-        "Correct Transaction Time": as_time("correct_second", zero),
-        "Step End Time": as_time("end_second", zero),
-        "Step Duration (sec)": duration,
-        "Correct Step Duration (sec)": pl.when(is_right).then(duration),
-        "Error Step Duration (sec)": pl.when(~is_right).then(duration),
-    }
-
-
-def as_time(column: str, zero: str = "") -> pl.Expr:
-    """Return seconds since 1970 as text."""
-    return pl.from_epoch(column, time_unit="s").dt.strftime("%Y-%m-%d %H:%M:%S" + zero)
-
-
-def kc_cells(world: TutorWorld, *, is_traced: bool = False) -> tuple[pl.Expr, pl.Expr]:
-    """Return cells of KC names and of opportunities, parallel, joined by ``~~``.
-
-    A small share of steps has its two KCs in falling order. Traced names end in ``-1``, and bookkeeping is not
-    traced.
-    """
-    suffix = "-1" if is_traced else ""
-    names = pl.Series([name + suffix for name in world.kc_names])
-    columns = (0, 1) if is_traced else (0, 1, 2)
-
-    def joined(cells: dict[int, pl.Expr]) -> pl.Expr:
-        rising = pl.concat_str([cells[c] for c in columns], separator="~~", ignore_nulls=True)
-        falling = pl.concat_str([cells[c] for c in (1, 0, *columns[2:])], separator="~~", ignore_nulls=True)
-        cell = pl.when("is_written_reversed").then(falling).otherwise(rising)
-        return pl.when(cell != "").then(cell)
-
-    has = {c: pl.col(f"kc_{c}") != NO_KC for c in columns}
-    kcs = {c: pl.when(has[c]).then(pl.lit(names).gather(pl.col(f"kc_{c}").clip(0))) for c in columns}
-    numbers = {c: pl.when(has[c]).then(pl.col(f"opportunity_{c}").cast(pl.String)) for c in columns}
-    return joined(kcs), joined(numbers)
 
 
 def _table(log: pl.DataFrame, world: TutorWorld, rows: int) -> pl.DataFrame:

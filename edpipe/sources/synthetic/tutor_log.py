@@ -12,7 +12,8 @@ from edpipe.sources.synthetic.contents import Floats, Ints
 from edpipe.sources.synthetic.students import Bools
 from edpipe.sources.synthetic.tutor_world import NO_KC, TutorWorld
 
-BLOCK: Final = 500  # students drawn and written at a time
+BLOCK: Final = 500  # students drawn and written at a time, fewer where each does much
+BLOCK_ATTEMPTS: Final = 40_000
 FIRST_SECOND: Final = 1_220_000_000  # 2008-08-29
 LEARNING: Final = 0.12
 GUESS: Final = 0.15
@@ -28,9 +29,14 @@ DUPLICATE_SHARE: Final = 0.002
 
 
 def draw_log(
-    world: TutorWorld, *, sections_per_student: int, problems_per_student: int, test_share: float = 0.0
+    world: TutorWorld,
+    *,
+    sections_per_student: int,
+    problems_per_student: int,
+    test_share: float = 0.0,
+    repeat_share: float = REPEAT_SHARE,
 ) -> Iterator[pl.DataFrame]:
-    """Yield the steps of :data:`BLOCK` students after another, in file order.
+    """Yield the steps of some students after another, in file order; each has all rows of its students.
 
     File order is the order of action, apart from neighbors of one attempt that changed places (their first
     transactions differ in time, so the time tells) and planted duplicates.
@@ -43,12 +49,16 @@ def draw_log(
         Problems a student meets in a section, at most; a fifth of them is left out.
     test_share
         Share of a student's sections in which one problem, all views of it, is held out.
+    repeat_share
+        Share of problems that a student comes back to: a second view.
     """
-    for number, start in enumerate(range(0, world.student_group.size, BLOCK)):
+    each = sections_per_student * problems_per_student
+    size = max(1, min(BLOCK, BLOCK_ATTEMPTS // each))
+    for number, start in enumerate(range(0, world.student_group.size, size)):
         rng = np.random.default_rng([world.seed, 1, number])
-        students = np.arange(start, min(start + BLOCK, world.student_group.size))
+        students = np.arange(start, min(start + size, world.student_group.size))
         attempts = _draw_attempts(
-            world, students, sections_per_student, problems_per_student, test_share, rng
+            world, students, sections_per_student, problems_per_student, test_share, repeat_share, rng
         )
         yield _draw_steps(world, attempts, rng)
 
@@ -59,6 +69,7 @@ def _draw_attempts(
     num_sections: int,
     num_problems: int,
     test_share: float,
+    repeat_share: float,
     rng: np.random.Generator,
 ) -> pl.DataFrame:
     num_sections = min(num_sections, len(world.section_templates))
@@ -79,7 +90,7 @@ def _draw_attempts(
     is_random = rng.random(student.size) < world.departure_rate
     choice = np.where(is_random, (preferred + other) % world.problem_templates.shape[1], preferred)
     order = np.arange(student.size, dtype=np.float64)
-    again = np.flatnonzero(rng.random(student.size) < REPEAT_SHARE)
+    again = np.flatnonzero(rng.random(student.size) < repeat_share)
     rows = np.concatenate([np.arange(student.size), again])
     view = np.repeat([1, 2], [student.size, again.size])
     order = np.concatenate([order, again + rng.uniform(1.0, 5.0, again.size)])
@@ -133,8 +144,8 @@ def right_probability(world: TutorWorld, student: Ints, kcs: Ints, opportunity: 
     r"""Return the chance that the first attempt is right.
 
     With initial mastery :math:`m` a KC is known at opportunity :math:`n` with chance
-    :math:`1 - (1 - m)(1 - l)^{n - 1}`; the step is right with chance :math:`g + (1 - g - s) \prod_k` of these.
-    Shapes: ``student`` ``(steps,)``, ``kcs`` and ``opportunity`` ``(steps, 2)``.
+    :math:`1 - (1 - m)(1 - l)^{n - 1}`; the step is right with chance :math:`g + (1 - g - s) \prod_k` of
+    these. Shapes: ``student`` ``(steps,)``, ``kcs`` and ``opportunity`` ``(steps, 2)``.
     """
     known = 1 - (1 - world.mastery[student[:, None], kcs]) * (1 - LEARNING) ** (opportunity - 1.0)
     chance = GUESS + (1 - GUESS - SLIP) * np.where(kcs == NO_KC, 1.0, known).prod(axis=1)
