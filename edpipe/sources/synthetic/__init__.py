@@ -3,7 +3,9 @@
 from edpipe.sources.synthetic.assistments import SyntheticAssistments, write_assistments
 from edpipe.sources.synthetic.ednet import LEVELS, Level, write_ednet
 from edpipe.sources.synthetic.truth import SyntheticEdNet
+from edpipe.sources.synthetic.tutor_datashop import write_datashop_steps, write_datashop_transactions
 from edpipe.sources.synthetic.tutor_kddcup import write_kddcup
+from edpipe.sources.synthetic.tutor_mathia import write_mathia
 from edpipe.sources.synthetic.tutor_truth import SyntheticTutor
 from edpipe.sources.synthetic.tutor_world import TutorWorld, draw_tutor_world
 
@@ -16,6 +18,9 @@ __all__ = [
     "TutorWorld",
     "draw_tutor_world",
     "write_assistments",
+    "write_datashop_steps",
+    "write_datashop_transactions",
     "write_ednet",
     "write_kddcup",
+    "write_mathia",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,10 @@ class SyntheticTutor:
     steps
         One row a step, duplicates left out: the attempt's key, ``step_name, probability, is_correct,
         first_attempt, incorrects, hints, corrects, opportunity_0, opportunity_1``. Empty without truth.
+    transactions
+        One row a transaction in file order: the attempt's key, ``step_name, kind, attempt_at_step,
+        second``. ``kind`` is correct, incorrect or hint for what counts, and view_page, save, done or
+        autofilled for what does not; a hint after another is a change of hint level. Empty for step files.
     """
 
     paths: list[Path]
@@ -43,6 +47,7 @@ class SyntheticTutor:
     students: pl.DataFrame
     attempts: pl.DataFrame
     steps: pl.DataFrame
+    transactions: pl.DataFrame = field(default_factory=pl.DataFrame)
 
 
 def with_names(log: pl.DataFrame, world: TutorWorld) -> pl.DataFrame:
@@ -70,7 +75,11 @@ def student_ids() -> pl.Expr:
 
 
 def gather_truth(
-    paths: list[Path], rows: int, world: TutorWorld, named: Sequence[pl.DataFrame]
+    paths: list[Path],
+    rows: int,
+    world: TutorWorld,
+    named: Sequence[pl.DataFrame],
+    transactions: Sequence[pl.DataFrame] = (),
 ) -> SyntheticTutor:
     """Turn named logs into frames of attempts and steps."""
     students = pl.DataFrame(
@@ -116,4 +125,5 @@ def gather_truth(
         )
         .drop("student", "problem", "usual_template")
     )
-    return SyntheticTutor(paths, rows, world, students, attempts, steps)
+    written = pl.concat(transactions) if transactions else pl.DataFrame()
+    return SyntheticTutor(paths, rows, world, students, attempts, steps, written)
