@@ -1,0 +1,1 @@
+"""Scores of predicted strategies: metrics, baselines, mastery groups, intervals, learning curves."""
