@@ -1,13 +1,14 @@
 """Education and recommendation data pipeline with forecasting.
 
 The verbs of the command line as functions: :func:`ingest`, :func:`plan`, :func:`build`, :func:`show`,
-:func:`sql`, :func:`train`, :func:`evaluate`, :func:`promote`, :func:`score`, :func:`report`,
-:func:`status`, :func:`doctor`, :func:`demo`.
+:func:`sql`, :func:`embed`, :func:`cluster`, :func:`train`, :func:`evaluate`, :func:`promote`,
+:func:`score`, :func:`report`, :func:`status`, :func:`doctor`, :func:`demo`.
 """
 
 from edpipe.api import build, demo, doctor, ingest, plan, publish, show, sql, status
 from edpipe.errors import EdpipeError
 from edpipe.learning import evaluate, promote, report, score, train, versions
+from edpipe.representing import cluster, embed
 from edpipe.settings import Settings, load_settings
 
 __version__ = "0.1.0"
@@ -17,8 +18,10 @@ __all__ = [
     "Settings",
     "__version__",
     "build",
+    "cluster",
     "demo",
     "doctor",
+    "embed",
     "evaluate",
     "ingest",
     "load_settings",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edpipe.errors import SettingsError, SourceError
+from edpipe.families.raw_data import TUTOR_SOURCES
 from edpipe.raw import RAW_SCHEMAS, landed, refuse_missing_shards
 from edpipe.settings import Settings, closest, load_settings
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from edpipe.warehouse import BuildPlan, BuildReport, RelationInfo, WarehouseStatus
 
 SOURCES = tuple(dict.fromkeys(source for source, _ in RAW_SCHEMAS))
-TUTOR_SOURCES = ("kddcup", "datashop", "mathia")
 
 
 def ingest(

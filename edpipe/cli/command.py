@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from edpipe.cli import data, learning, start
+from edpipe.cli import data, learning, representing, start
 from edpipe.cli.context import Options
 from edpipe.errors import EdpipeError, SettingsError
 
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 start.add_to(app)
 data.add_to(app)
+representing.add_to(app)
 learning.add_to(app)
 
 
@@ -62,7 +63,8 @@ def options(
     """Education logs to clean tables, tracked models and predictions that SQL can query.
 
     Start: `edpipe demo`. With data: `edpipe ingest ednet EdNet-KT1.zip EdNet-Contents.zip`, `edpipe build`,
-    `edpipe train tracing`, `edpipe evaluate`, `edpipe promote`, `edpipe report`.
+    `edpipe train tracing`, `edpipe evaluate`, `edpipe promote`, `edpipe report`. With logs of a tutor:
+    `edpipe ingest kddcup FILE`, `edpipe build`, `edpipe train strategy`, `edpipe evaluate strategy`.
     """
     del version
     context.obj = Options(

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edpipe.cli.context import settings_of
 from edpipe.cli.output import Format, emit, say
+from edpipe.cli.representing import show_made
+
+if TYPE_CHECKING:
+    from edpipe.families.family import Family
+    from edpipe.settings import Settings
 
 FormatFlag = Annotated[Format, typer.Option("--format", help="How rows are printed.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")]
-Model = Annotated[str, typer.Argument(help="tracing.")]
+Model = Annotated[str, typer.Argument(help="tracing or strategy.")]
 FEW_STUDENTS = 30
 RunDir = Annotated[Path | None, typer.Option("--run", help="Folder of a training run; default the newest.")]
 
@@ -26,18 +31,31 @@ def add_to(app: typer.Typer) -> None:
 def train(
     context: typer.Context,
     model: Model,
-    source: Annotated[str | None, typer.Option(help="Source of the answers: ednet, assistments.")] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Source: ednet, assistments; of strategies kddcup, datashop, mathia.")
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start anew instead of going on.")] = False,
     dry_run: DryRun = False,
+    form: FormatFlag = Format.table,
 ) -> None:
     """Train a model; stop it with Ctrl-C, and the same command goes on.
 
-    Example: `edpipe train tracing`, `edpipe --preset full --set tracing.model=dkt train tracing`.
+    Example: `edpipe train tracing`, `edpipe --preset full --set tracing.model=dkt train tracing`,
+    `edpipe train strategy --source kddcup`. A predictor of strategies needs an embedding and clusters, which
+    are made on the way.
     """
     from edpipe import train as verb
 
-    run = verb(model, settings_of(context, tracing={"source": source}), resume=not fresh, dry_run=dry_run)
-    facts = f"{run.config['kind']} tracer, {run.num_parameters:,} parameters, run {run.run_key}"
+    family, settings = _family(context, model, source)
+    run = verb(
+        model,
+        settings,
+        resume=not fresh,
+        dry_run=dry_run,
+        on_made=lambda made: show_made(made, form),
+    )
+    kind = {"tracing": "tracer", "strategy": "predictor"}[family.name]
+    facts = f"{run.config['kind']} {kind}, {run.num_parameters:,} parameters, run {run.run_key}"
     if dry_run:
         say(f"Would train: {facts}, in {run.run_dir}")
         return
@@ -54,24 +72,28 @@ def evaluate(
     dry_run: DryRun = False,
     form: FormatFlag = Format.table,
 ) -> None:
-    """Compare a trained model with the baselines on test students, and register it.
+    """Compare a trained model with the baselines on the test part, and register it.
 
-    Example: `edpipe evaluate`. The test split is opened once for a run; a second call shows the result.
+    Example: `edpipe evaluate`, `edpipe evaluate strategy`. The test split is opened once for a run; a second
+    call shows the result.
     """
     from edpipe import evaluate as verb
     from edpipe.learning import comparison, newest_run
 
-    settings = settings_of(context)
+    family, settings = _family(context, model)
     if dry_run:
-        chosen = run_dir or newest_run(settings)
-        say(f"Would score {chosen} and the baselines on validation and test students, and register it.")
+        chosen = run_dir or newest_run(settings, model)
+        say(f"Would score {chosen} and the baselines on validation and test {family.rows}, and register it.")
         return
     done = verb(model, settings, run_dir=run_dir)
-    emit(comparison(done.run.run_dir), form, title="Test students; intervals by student-level bootstrap")
+    title = f"Test {family.rows}; intervals by student-level bootstrap"
+    emit(comparison(done.run.run_dir), form, title=title)
     counts = done.evaluation.metrics.filter(split="test", subset="all").row(0, named=True)
-    say(f"{counts['num_interactions']:,} answers of {counts['num_students']:,} test students.")
+    say(f"{counts['num_interactions']:,} {family.rows} of {counts['num_students']:,} test students.")
     if counts["num_students"] < FEW_STUDENTS:
         say(f"Warning: fewer than {FEW_STUDENTS} test students: the intervals say little.")
+    for statement in done.statements:
+        say(statement)
     for warning in done.evaluation.warnings:
         say(f"Warning: {warning}")
     say(f"Registered: {done.version.name} version {done.version.version}")
@@ -84,14 +106,15 @@ def promote(
     dry_run: DryRun = False,
     form: FormatFlag = Format.table,
 ) -> None:
-    """Make a version the champion, if it beats the champion on the same validation students.
+    """Make a version the champion, if it beats the champion on the same validation rows.
 
-    Example: `edpipe promote`, `edpipe promote tracing --version 3 --dry-run`.
+    Example: `edpipe promote`, `edpipe promote strategy --version 3 --dry-run`. A predictor of strategies must
+    also not be worse for the mastery group that is served worst.
     """
     from edpipe import promote as verb
     from edpipe import versions
 
-    settings = settings_of(context)
+    family, settings = _family(context, model)
     decided = verb(model, settings, version=version, dry_run=dry_run)
     say(decided.reason)
     emit(
@@ -99,8 +122,10 @@ def promote(
             {
                 "version": one.version,
                 "alias": ", ".join(one.aliases),
-                "valid log loss": float(one.tags.get("valid.log_loss", "nan")),
-                "valid AUC": float(one.tags.get("valid.auc", "nan")),
+                **{
+                    title: float(one.tags.get(f"valid.{metric}", "nan"))
+                    for metric, title in family.validation.items()
+                },
                 "run": one.run_key,
             }
             for one in versions(model, settings)
@@ -111,20 +136,21 @@ def promote(
 
 
 def score(context: typer.Context, model: Model = "tracing", dry_run: DryRun = False) -> None:
-    """Write every student's mastery by the champion, and publish it as predictions.kc_mastery.
+    """Write the predictions of the champion and publish them: mastery of KCs, or strategies and clusters.
 
-    Example: `edpipe score`.
+    Example: `edpipe score`, `edpipe score strategy`. Tables: predictions.kc_mastery;
+    predictions.strategies, predictions.strategy_clusters, predictions.cluster_profiles.
     """
     from edpipe import publish, versions
     from edpipe import score as verb
 
-    settings = settings_of(context)
+    family, settings = _family(context, model)
     if dry_run:
-        say(f"Would score all students with the champion of {model!r} and publish their mastery.")
+        say(f"Would score with the champion of {model!r} and publish {', '.join(family.tables)}.")
         return
     verb(model, settings)
     chosen = next(one for one in versions(model, settings) if "champion" in one.aliases)
-    say(f"Scored with {model} version {chosen.version}.")
+    say(f"Scored with {model} version {chosen.version}: {', '.join(family.tables)}.")
     say(f"Published: {publish(settings)}")
 
 
@@ -145,3 +171,12 @@ def report(
         say(f"Would write {output or settings.reports_dir / 'report.html'}.")
         return
     say(f"HTML report: {verb(settings, run_dir=run_dir, output=output)}")
+
+
+def _family(context: typer.Context, model: str, source: str | None = None) -> tuple[Family, Settings]:
+    """Return the family of a name, unknown ones refused, and the settings with its source on top."""
+    from edpipe.learning import family_of
+
+    family = family_of(model)
+    flags: dict[str, Any] = {family.name: {"source": source}}
+    return family, settings_of(context, **flags)

@@ -8,31 +8,16 @@ from typing import Any
 
 import polars as pl
 
+from edpipe.tracking.card_words import TRACING, CardWords
+
+TUTOR_TERMS = "DataShop terms of use: research only, rows may not be passed on"
 LICENCES = {
     "ednet": "EdNet, CC BY-NC 4.0: no commercial use of the data",
     "assistments": "ASSISTments, by its terms of use",
+    "kddcup": TUTOR_TERMS,
+    "datashop": TUTOR_TERMS,
+    "mathia": TUTOR_TERMS,
     "synthetic": "synthetic, none",
-}
-LOAD = """```python
-import mlflow
-
-model = mlflow.pyfunc.load_model("models:/{name}@champion")
-# columns student_id, item_id, is_correct, elapsed_seconds, answered_at; one probability a row,
-# from the earlier rows of the same student
-model.predict(answers)
-```"""
-LIMITS = (
-    "The probability is for the student's next answer to an item as these students met it; it is no "
-    "measure of a person, and no decision about one should rest on it alone.",
-    "Mastery is what the model expects on a KC's items; a KC with few items or answers is uncertain.",
-    "Items and KCs never met in training are treated as unknown ones.",
-    "Students, items and times of other platforms differ: measure again before use there.",
-)
-METRIC_NAMES = {
-    "auc": "AUC",
-    "log_loss": "log loss",
-    "accuracy": "accuracy",
-    "calibration_error": "calibration error",
 }
 
 
@@ -45,11 +30,11 @@ class CardFacts:
     name, model, run_key
         Registered name, model name in ``metrics``, key of the training run.
     source
-        ``ednet``, ``assistments`` or ``synthetic``: decides the licence named.
+        Source of the logs, or ``synthetic``: decides the licence named.
     data
         Facts about the data by label: table, fingerprint, rows, students, manifest.
     splits
-        Split to number of students and interactions.
+        Split to number of students and rows.
     parameters
         Hyper-parameters by name.
     metrics
@@ -61,6 +46,10 @@ class CardFacts:
         Sentences of the evaluation.
     code
         Code version and environment by label.
+    words
+        What cards of this family say.
+    statements
+        Plain sentences about what the model is good for beside the baselines.
     """
 
     name: str
@@ -74,19 +63,22 @@ class CardFacts:
     calibration: pl.DataFrame
     warnings: Sequence[str] = ()
     code: Mapping[str, str] = field(default_factory=dict)
+    words: CardWords = TRACING
+    statements: Sequence[str] = ()
 
 
 def model_card(facts: CardFacts) -> str:
     """Return the card in Markdown."""
     sections = (
         _overview(facts),
+        *([_bullets("Beside the baselines", facts.statements)] if facts.statements else []),
         _data(facts),
         _metrics(facts),
         _groups(facts),
         _calibration(facts),
         _warnings(facts),
-        _bullets("Limits", LIMITS),
-        ["## How to load", "", LOAD.format(name=facts.name)],
+        _bullets("Limits", facts.words.limits),
+        ["## How to load", "", facts.words.load.format(name=facts.name)],
         _bullets("Parameters", [f"`{key}`: {value}" for key, value in facts.parameters.items()]),
         _bullets("Code and environment", [f"`{key}`: {value}" for key, value in facts.code.items()]),
     )
@@ -94,12 +86,13 @@ def model_card(facts: CardFacts) -> str:
 
 
 def _overview(facts: CardFacts) -> list[str]:
-    test = _value(facts.metrics, facts.model, "test", "all", "auc")
-    says = f" Test AUC {test}." if test else ""
+    metric, title = facts.words.headline
+    test = _value(facts.metrics, facts.model, "test", "all", metric)
+    says = f" {title} {test}." if test else ""
     return [
         f"# Model card: {facts.name} ({facts.model})",
         "",
-        f"Predicts whether a student's next answer is right, from the earlier ones.{says}",
+        f"{facts.words.summary}{says}",
         f"Training run `{facts.run_key}`.",
     ]
 
@@ -108,53 +101,43 @@ def _data(facts: CardFacts) -> list[str]:
     licence = LICENCES.get(facts.source, "not recorded: ask whoever provided the data")
     lines = ["## Data", "", f"- Source: {facts.source}", f"- Licence of the data: {licence}"]
     lines += [f"- {label}: {value}" for label, value in facts.data.items()]
+    unit = facts.words.rows
     rows = [
-        (split, f"{counts.get('students', 0):,}", f"{counts.get('interactions', 0):,}")
+        (split, f"{counts.get('students', 0):,}", f"{counts.get(unit, 0):,}")
         for split, counts in facts.splits.items()
     ]
-    intro = "Split by student: no student is in two parts. The test part is opened once a run."
-    return [*lines, "", intro, "", *_table(("split", "students", "interactions"), rows)]
+    return [*lines, "", facts.words.splits, "", *_table(("split", "students", unit), rows)]
 
 
 def _metrics(facts: CardFacts) -> list[str]:
     lines = ["## Scores", "", "With 95 % intervals from drawing students again."]
     for split in ("valid", "test"):
-        for subset, title in (("all", ""), ("first_rows", ", first rows of repeated problems")):
-            rows = list(_model_rows(facts.metrics, split, subset))
+        for subset, title in facts.words.subsets.items():
+            rows = list(_model_rows(facts, split, subset))
             if rows:
-                header = ("model", *METRIC_NAMES.values())
+                header = ("model", *facts.words.metrics.values())
                 lines += ["", f"### {split.capitalize()} split{title}", "", *_table(header, rows)]
     return lines
 
 
-def _model_rows(metrics: pl.DataFrame, split: str, subset: str) -> Iterator[tuple[str, ...]]:
-    chosen = metrics.filter((pl.col("split") == split) & (pl.col("subset") == subset))
+def _model_rows(facts: CardFacts, split: str, subset: str) -> Iterator[tuple[str, ...]]:
+    chosen = facts.metrics.filter((pl.col("split") == split) & (pl.col("subset") == subset))
     for model in chosen["model"].unique(maintain_order=True):
-        yield (model, *(_value(chosen, model, split, subset, metric) for metric in METRIC_NAMES))
+        yield (model, *(_value(chosen, model, split, subset, metric) for metric in facts.words.metrics))
 
 
 def _groups(facts: CardFacts) -> list[str]:
     rows = []
-    for group in ("low", "middle", "high", "gap"):
+    for subset, title in facts.words.groups.items():
         cells = [
-            _value(facts.metrics, facts.model, "test", f"mastery:{group}", metric)
-            for metric in ("auc", "calibration_error", "false_positive_rate")
+            _value(facts.metrics, facts.model, "test", subset, metric) for metric in facts.words.group_metrics
         ]
         if any(cells):
-            rows.append((group, *cells))
+            rows.append((title, *cells))
     if not rows:
         return ["## Equity", "", "Not measured: too few students."]
-    intro = (
-        "Students by the share of right answers at the start of their history, scored on the rest. The "
-        "gap in the false positive rate (wrong answers predicted right) is the lack of predictive equality."
-    )
-    return [
-        "## Equity",
-        "",
-        intro,
-        "",
-        *_table(("group", "AUC", "calibration error", "false positives"), rows),
-    ]
+    header = ("group", *facts.words.group_metrics.values())
+    return ["## Equity", "", facts.words.group_intro, "", *_table(header, rows)]
 
 
 def _calibration(facts: CardFacts) -> list[str]:
@@ -163,7 +146,7 @@ def _calibration(facts: CardFacts) -> list[str]:
         (f"{row['predicted']:.3f}", f"{row['observed']:.3f}", f"{row['count']:,}")
         for row in own.iter_rows(named=True)
     ]
-    return ["## Calibration", "", *_table(("predicted", "observed", "answers"), rows)]
+    return ["## Calibration", "", *_table(("predicted", "observed", facts.words.scored), rows)]
 
 
 def _warnings(facts: CardFacts) -> list[str]:

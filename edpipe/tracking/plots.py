@@ -7,7 +7,9 @@ from pathlib import Path
 import polars as pl
 
 
-def write_plots(folder: Path, *, curves: pl.DataFrame, calibration: pl.DataFrame) -> list[Path]:
+def write_plots(
+    folder: Path, *, curves: pl.DataFrame, calibration: pl.DataFrame, outcome: str = "right"
+) -> list[Path]:
     """Draw the learning curves and the calibration, and return the files.
 
     Parameters
@@ -18,6 +20,8 @@ def write_plots(folder: Path, *, curves: pl.DataFrame, calibration: pl.DataFrame
         ``epoch`` and columns of losses and scores.
     calibration
         ``model, bin, predicted, observed, count``.
+    outcome
+        What the calibrated probability is of.
     """
     from matplotlib.figure import Figure
 
@@ -39,8 +43,8 @@ def write_plots(folder: Path, *, curves: pl.DataFrame, calibration: pl.DataFrame
         for (model,), part in calibration.group_by("model", maintain_order=True):
             axes.plot(part["predicted"].to_list(), part["observed"].to_list(), marker=".", label=str(model))
         axes.set(
-            xlabel="predicted share right",
-            ylabel="observed share right",
+            xlabel=f"predicted share {outcome}",
+            ylabel=f"observed share {outcome}",
             title="Calibration on the test split",
             xlim=(0, 1),
             ylim=(0, 1),

@@ -1,8 +1,10 @@
 """Which version is the champion: moved only by a better score on the same validation rows.
 
-The score is the log loss on validation students. It is a proper score: it rewards probabilities that are
-right, which is what mastery estimates are made of, while AUC only rewards their order. AUC is recorded
-beside it. The test split plays no part.
+The score is the log loss on validation rows: of an answer for tracers, of a token for predictors of
+strategies. It is a proper score: it rewards probabilities that are right, which is what mastery estimates and
+confidences are made of, while AUC and exact match only reward order. Those are recorded beside it. A
+predictor of strategies must also not be worse for the mastery group that is served worst, where both are
+known. The test split plays no part.
 """
 
 from __future__ import annotations
@@ -16,17 +18,56 @@ from edpipe.settings import Settings
 from edpipe.tracking.registry import (
     CHALLENGER,
     CHAMPION,
-    VALID_AUC,
-    VALID_LOG_LOSS,
     ModelVersion,
     delete_alias,
     get_version,
     set_alias,
     set_version_tags,
+    valid_tag,
     versions,
 )
 
 Rescore = Callable[[ModelVersion, ModelVersion], Mapping[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """What two versions are compared by.
+
+    Attributes
+    ----------
+    deciding
+        Metric on validation rows; the lower wins.
+    title
+        Its name in a sentence.
+    beside
+        Metrics that are recorded with it.
+    guard
+        Metric that must not fall, where both versions have it; empty for none.
+    guard_title
+        Its name in a sentence.
+    """
+
+    deciding: str = "log_loss"
+    title: str = "validation log loss"
+    beside: tuple[str, ...] = ("auc",)
+    guard: str = ""
+    guard_title: str = ""
+
+
+WORST_GROUP = "worst_group_exact_match"
+STRATEGY = Contest(
+    title="validation log loss a token",
+    beside=("exact_match",),
+    guard=WORST_GROUP,
+    guard_title="exact match in the mastery group served worst",
+)
+CONTESTS = {"strategy": STRATEGY}
+
+
+def contest_of(name: str) -> Contest:
+    """Return what the versions of a registered name are compared by."""
+    return CONTESTS.get(name, Contest())
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +87,8 @@ class Promotion:
     reason
         One sentence.
     scores
-        Validation log loss and AUC of the candidate and of the champion before, by
-        ``candidate.log_loss``, ``candidate.auc``, ``champion.log_loss``, ``champion.auc``.
+        Validation scores of the candidate and of the champion before, by ``candidate.log_loss``,
+        ``champion.log_loss`` and so on.
     is_dry_run
         True when nothing was changed.
     """
@@ -72,9 +113,10 @@ def promote(
 ) -> Promotion:
     """Make a version the champion if its validation log loss is lower than the champion's.
 
-    Both must have been scored on the same rows: same data fingerprint and split. If the champion was
-    validated on other data, ``rescore`` measures it on the candidate's. A candidate that does not win
-    gets the alias ``challenger``. The first version becomes champion without a contest.
+    A predictor of strategies must also not have a lower exact match in its worst mastery group. Both must
+    have been scored on the same rows: same data fingerprint and split. If the champion was validated on
+    other data, ``rescore`` measures it on the candidate's. A candidate that does not win gets the alias
+    ``challenger``. The first version becomes champion without a contest.
 
     Parameters
     ----------
@@ -85,8 +127,8 @@ def promote(
     version
         Candidate; the newest by default.
     rescore
-        Called with champion and candidate, returns the champion's ``log_loss`` and ``auc`` on the
-        validation rows of the candidate.
+        Called with champion and candidate, returns the champion's scores on the validation rows of the
+        candidate, by metric.
     dry_run
         Decide and change nothing.
 
@@ -123,15 +165,20 @@ def promote(
 
 
 def _validation(version: ModelVersion) -> dict[str, float]:
-    """Return the validation scores recorded with a version."""
+    """Return the validation scores recorded with a version; that of the guard may be missing."""
+    contest = contest_of(version.name)
+    needed = (contest.deciding, *contest.beside)
     try:
-        return {"log_loss": float(version.tags[VALID_LOG_LOSS]), "auc": float(version.tags[VALID_AUC])}
+        scores = {metric: float(version.tags[valid_tag(metric)]) for metric in needed}
+        if contest.guard and valid_tag(contest.guard) in version.tags:
+            scores[contest.guard] = float(version.tags[valid_tag(contest.guard)])
+        return scores
     except (KeyError, ValueError) as error:
         raise RegistryError(
             f"Version {version.version} of `{version.name}` has no validation score.",
-            where=f"tags `{VALID_LOG_LOSS}` and `{VALID_AUC}`",
+            where=" and ".join(f"tag `{valid_tag(metric)}`" for metric in needed),
             found=", ".join(sorted(version.tags)) or "no tags",
-            next_step="Run `edpipe evaluate tracing` for its run, which records them.",
+            next_step=f"Run `edpipe evaluate {version.name}` for its run, which records them.",
             state="No alias was moved.",
         ) from error
 
@@ -154,11 +201,19 @@ def _champion_scores(
 
 
 def _compare(candidate: ModelVersion, holder: ModelVersion, scores: Mapping[str, float]) -> tuple[bool, str]:
-    new, old = scores["candidate.log_loss"], scores["champion.log_loss"]
-    names = f"Version {candidate.version} has a validation log loss of {new:.4f}, version {holder.version}"
-    if new < old:
-        return True, f"{names} of {old:.4f}: it takes over."
-    return False, f"{names} of {old:.4f}: the champion stays."
+    contest = contest_of(candidate.name)
+    new, old = (scores[f"{who}.{contest.deciding}"] for who in ("candidate", "champion"))
+    names = f"Version {candidate.version} has a {contest.title} of {new:.4f}, version {holder.version}"
+    # Compared as "not less": a score that is no number wins nothing.
+    if not new < old:
+        return False, f"{names} of {old:.4f}: the champion stays."
+    guarded = [scores.get(f"{who}.{contest.guard}") for who in ("candidate", "champion")]
+    if guarded[0] is not None and guarded[1] is not None and guarded[0] < guarded[1]:
+        return False, (
+            f"{names} of {old:.4f}, but its {contest.guard_title} is {guarded[0]:.4f} against "
+            f"{guarded[1]:.4f}: the champion stays."
+        )
+    return True, f"{names} of {old:.4f}: it takes over."
 
 
 def _apply(settings: Settings, candidate: ModelVersion, promotion: Promotion) -> None:

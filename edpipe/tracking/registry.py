@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
-VALID_LOG_LOSS = "valid.log_loss"
-VALID_AUC = "valid.auc"
 DATA_FINGERPRINT = "data.fingerprint"
 SPLIT = "data.split"
 # MLflow refuses longer descriptions and tags on some stores; the card is whole in the artifacts.
@@ -32,7 +30,7 @@ class ModelVersion:
     Attributes
     ----------
     name, version
-        ``tracing`` and 1, 2, ….
+        ``tracing`` or ``strategy``, and 1, 2, ….
     run_id, run_key
         The MLflow run, and the training run's folder name.
     source
@@ -60,6 +58,11 @@ class ModelVersion:
     def data(self) -> tuple[str, str]:
         """Data fingerprint and split: two versions with the same were validated on the same rows."""
         return self.tags.get(DATA_FINGERPRINT, ""), self.tags.get(SPLIT, "")
+
+
+def valid_tag(metric: str) -> str:
+    """Return the tag that holds a score on validation rows."""
+    return f"valid.{metric}"
 
 
 def register(
@@ -128,7 +131,7 @@ def champion(settings: Settings, name: str = "tracing") -> ModelVersion:
         f"There is no champion among the models registered as `{name}`.",
         where=f"registry {settings.mlflow_uri}, alias `{CHAMPION}`",
         found=_listed(known),
-        next_step="Run `edpipe train tracing`, `edpipe evaluate tracing` and `edpipe promote`.",
+        next_step=f"Run `edpipe train {name}`, `edpipe evaluate {name}` and `edpipe promote {name}`.",
     )
 
 
@@ -151,7 +154,7 @@ def get_version(settings: Settings, name: str = "tracing", version: int | None =
             found=_listed(known),
             next_step="Name one of these."
             if known
-            else "Run `edpipe train tracing`, then `edpipe evaluate`.",
+            else f"Run `edpipe train {name}`, then `edpipe evaluate {name}`.",
         )
     return wanted[-1]
 

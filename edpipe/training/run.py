@@ -48,6 +48,8 @@ class TrainingRun:
         False if the run was finished before, or only planned.
     model
         Family of the model: ``tracing`` or ``strategy``; runs written before there were two are of tracing.
+    data
+        More about the data: split, keys of the embedding and of the clusters, numbers of attempts.
     """
 
     run_dir: Path
@@ -64,6 +66,7 @@ class TrainingRun:
     seconds: float = 0.0
     is_new: bool = False
     model: str = "tracing"
+    data: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def tracer_path(self) -> Path:

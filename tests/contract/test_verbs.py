@@ -21,6 +21,8 @@ NAMED_IN_THE_README = [
     "build",
     "show",
     "sql",
+    "embed",
+    "cluster",
     "train",
     "evaluate",
     "promote",
@@ -29,8 +31,35 @@ NAMED_IN_THE_README = [
     "status",
     "publish",
 ]
-WRITES = ["demo", "ingest", "build", "train", "evaluate", "promote", "score", "report", "publish"]
-GIVES_ROWS = ["demo", "doctor", "ingest", "plan", "build", "show", "sql", "evaluate", "promote", "status"]
+WRITES = [
+    "demo",
+    "ingest",
+    "build",
+    "embed",
+    "cluster",
+    "train",
+    "evaluate",
+    "promote",
+    "score",
+    "report",
+    "publish",
+]
+GIVES_ROWS = [
+    "demo",
+    "doctor",
+    "ingest",
+    "plan",
+    "build",
+    "show",
+    "sql",
+    "embed",
+    "cluster",
+    "train",
+    "evaluate",
+    "promote",
+    "status",
+]
+FOR_BOTH_FAMILIES = ["train", "evaluate", "promote", "score"]
 
 
 def run_python(code: str) -> str:
@@ -67,6 +96,18 @@ def test_whatever_writes_has_a_dry_run(name):
 @pytest.mark.parametrize("name", GIVES_ROWS)
 def test_rows_come_in_the_asked_format(name):
     assert "--format" in {option for parameter in COMMANDS[name].params for option in parameter.opts}
+
+
+@pytest.mark.parametrize("name", FOR_BOTH_FAMILIES)
+def test_verbs_of_models_name_both_families_and_show_how_to_ask_for_either(name):
+    (model,) = [found for found in COMMANDS[name].params if found.name == "model"]
+    assert all(family in model.help for family in edpipe.learning.MODELS)
+    assert f"edpipe {name} strategy" in COMMANDS[name].help
+
+
+def test_an_unknown_family_is_refused_with_the_closest_name():
+    shown = CliRunner().invoke(app, ["train", "strategi"])
+    assert "'strategy'" in str(shown.exception)
 
 
 @pytest.mark.parametrize("module", ["edpipe", "edpipe.cli"])

@@ -14,9 +14,10 @@ from edpipe.prediction.tracing import load_tracer, predict
 from edpipe.settings import load_settings
 from edpipe.tracking.client import open_client
 from edpipe.tracking.model_card import CardFacts
+from edpipe.tracking.model_run import card_code
 from edpipe.tracking.promotion import promote
 from edpipe.tracking.registry import champion
-from edpipe.tracking.tracing_run import card_code, track_tracing
+from edpipe.tracking.tracing_run import track_tracing
 from edpipe.training.tracing import train_tracing
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:::mlflow")]

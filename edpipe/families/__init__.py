@@ -1,0 +1,1 @@
+"""Families of models behind the same verbs: tracing of knowledge, prediction of strategies."""

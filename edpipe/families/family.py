@@ -1,0 +1,106 @@
+"""What the verbs ask of a family of models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from edpipe.evaluation.results import Evaluation
+    from edpipe.settings import Settings
+    from edpipe.tracking.registry import ModelVersion
+    from edpipe.training.run import TrainingRun
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """A training run, how good it is, and under which version it is registered.
+
+    ``statements`` says in words what the figures mean, where the family has something to say.
+    """
+
+    run: TrainingRun
+    evaluation: Evaluation
+    version: ModelVersion
+    statements: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Something that a verb made on the way, or found: a table of it, and words.
+
+    Attributes
+    ----------
+    title
+        Title of the table.
+    rows
+        What was compared.
+    words
+        The rest, in sentences.
+    folder
+        Where it is kept.
+    is_new
+        False if it was there already.
+    """
+
+    title: str
+    rows: pl.DataFrame
+    words: tuple[str, ...]
+    folder: Path
+    is_new: bool
+
+
+OnMade = Callable[[Made], None]
+
+
+class Family(Protocol):
+    """One family: how its models are trained, judged and used. Heavy parts are imported when called.
+
+    Attributes
+    ----------
+    name
+        Word of the command line, of ``run.json`` and of the registry.
+    titles
+        Metrics of the comparison in order, with their titles; the first orders the models, highest first.
+    validation
+        Metrics of a registered version on validation rows, with their titles; the first decides who is
+        champion.
+    rows
+        What one scored row is, in the plural.
+    tables
+        Prediction tables that scoring writes.
+    """
+
+    name: str
+    titles: Mapping[str, str]
+    validation: Mapping[str, str]
+    rows: str
+    tables: tuple[str, ...]
+
+    def source(self, settings: Settings) -> str:
+        """Return the source whose rows the models learn from."""
+        ...
+
+    def train(
+        self, settings: Settings, *, resume: bool, dry_run: bool, on_made: OnMade | None
+    ) -> TrainingRun:
+        """Train, or find trained."""
+        ...
+
+    def evaluate(self, settings: Settings, run: TrainingRun) -> Evaluated:
+        """Score a run beside the baselines and register it."""
+        ...
+
+    def rescore(
+        self, settings: Settings, champion: ModelVersion, candidate: ModelVersion
+    ) -> dict[str, float]:
+        """Measure the champion on the candidate's validation rows."""
+        ...
+
+    def score(self, settings: Settings, chosen: ModelVersion) -> list[Path]:
+        """Write the prediction tables by a registered version, and return their files."""
+        ...

@@ -1,0 +1,102 @@
+"""What a predictor of strategies learns from: attempts and their split, embedding, clusters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from edpipe.datasets.strategy import StrategyDataset
+from edpipe.datasets.strategy_splits import StrategySplit, split_strategies
+from edpipe.families.family import Made
+from edpipe.families.raw_data import TUTOR_SOURCES, refuse_absent_source
+from edpipe.mastery.embedding import Embedding
+from edpipe.mastery.strategy_clusters import StrategyClusters
+
+if TYPE_CHECKING:
+    from edpipe.settings import Settings
+
+ESTIMATORS_TITLE = "Estimators of mastery on held-out steps"
+ROUNDS_TITLE = "Rounds of refinement"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """Problem attempts of the source in the settings, and which are trained on, validated on, tested."""
+
+    dataset: StrategyDataset
+    split: StrategySplit
+
+
+def open_attempts(settings: Settings) -> Attempts:
+    """Read the attempts of ``settings.strategy.source`` and divide them.
+
+    Raises
+    ------
+    SettingsError
+        If nothing of the source has been ingested.
+    TrainingError
+        If the source has no strategies, or a part of the split is empty.
+    """
+    from edpipe.datasets.strategy_source import strategy_dataset
+
+    refuse_absent_source(settings, "strategy", settings.strategy.source, among=TUTOR_SOURCES)
+    dataset = strategy_dataset(settings)
+    return Attempts(dataset, split_strategies(dataset, settings))
+
+
+def planned_embedding(settings: Settings, attempts: Attempts) -> Made:
+    """Say where the embedding is or would be."""
+    folder = _embedding_folder(settings, attempts)
+    is_there = (folder / "embedding.json").exists()
+    told = f"{'Would keep' if is_there else 'Would make'} the embedding of {_counts(attempts)}, in {folder}"
+    return Made(ESTIMATORS_TITLE, pl.DataFrame(), (told,), folder, is_new=not is_there)
+
+
+def made_embedding(settings: Settings, attempts: Attempts) -> tuple[Embedding, Made]:
+    """Return the embedding of the training attempts, made where it is not there, and what to tell of it."""
+    from edpipe.mastery.embed import embed
+
+    folder = _embedding_folder(settings, attempts)
+    is_there = (folder / "embedding.json").exists()
+    embedding = embed(settings, attempts.dataset, attempts.split)
+    facts = embedding.manifest
+    words = (
+        f"{_again(is_there, 'Embedded')}: {_counts(attempts)}, {embedding.dim} numbers each, "
+        f"mastery by {facts.get('estimator', 'unknown')}.",
+        f"Embedding: {folder}",
+    )
+    estimators = pl.DataFrame(facts.get("estimators", []), infer_schema_length=None)
+    return embedding, Made(ESTIMATORS_TITLE, estimators, words, folder, is_new=not is_there)
+
+
+def planned_clusters(settings: Settings, attempts: Attempts) -> Made:
+    """Say where the clusters are or would be."""
+    raise NotImplementedError
+
+
+def made_clusters(
+    settings: Settings, attempts: Attempts, embedding: Embedding
+) -> tuple[StrategyClusters, Made]:
+    """Return the clusters of the training attempts, made where they are not there, and what to tell."""
+    raise NotImplementedError
+
+
+def _embedding_folder(settings: Settings, attempts: Attempts) -> Path:
+    from edpipe.mastery.embed import embedding_folder
+
+    return embedding_folder(settings, attempts.dataset, attempts.split)
+
+
+def _counts(attempts: Attempts) -> str:
+    dataset = attempts.dataset
+    return (
+        f"{len(attempts.split.train):,} training attempts of {dataset.num_students:,} students at "
+        f"{dataset.num_problems:,} problems with {dataset.num_kcs:,} KCs"
+    )
+
+
+def _again(is_there: bool, verb: str) -> str:
+    return f"{verb} before" if is_there else verb

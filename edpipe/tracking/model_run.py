@@ -1,0 +1,152 @@
+"""An evaluated training run as one MLflow run with one logged model and one registered version."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from edpipe.settings import Settings
+from edpipe.tracking.environment import code_version, environment_tags, requirements
+from edpipe.tracking.model_card import CardFacts, model_card
+from edpipe.tracking.plots import write_plots
+from edpipe.tracking.promotion import contest_of
+from edpipe.tracking.registry import DATA_FINGERPRINT, SPLIT, ModelVersion, register, valid_tag, versions
+from edpipe.tracking.runs import RUN_KEY, Run, start_run
+
+CURVES_FILE = "curves.csv"
+RUN_FILE = "run.json"
+CARD_FILE = "model_card.md"
+EVALUATION_FOLDER = "evaluation"
+CHECKOUT = Path(__file__).resolve().parents[2]
+# What a logged model needs to answer; its network code is logged beside it.
+MODEL_PACKAGES = ("mlflow", "numpy", "pandas", "torch", "pytorch-lightning")
+
+
+def track_model(
+    settings: Settings,
+    run_dir: Path,
+    *,
+    facts: CardFacts,
+    validation: Mapping[str, float],
+    data_fingerprint: str,
+    split: str,
+    table: str,
+    source_manifest: str,
+    log_model: Callable[[Run], str],
+) -> ModelVersion:
+    """Record an evaluated training run in MLflow and register its model; a second call does nothing.
+
+    Parameters
+    ----------
+    settings
+        Where the store is.
+    run_dir
+        Folder of the run: checkpoint, ``curves.csv``, ``run.json``, ``evaluation/``.
+    facts
+        What the model card tells; its name is that of the experiment and of the registered model.
+    validation
+        Scores on the validation rows, by metric: what a promotion compares.
+    data_fingerprint
+        Digest of the rows of ``table``.
+    split
+        Names the split: with the fingerprint it fixes the validation rows.
+    table
+        Relation that the model was trained on.
+    source_manifest
+        Manifest of the raw data behind the table, as JSON.
+    log_model
+        Logs the model into the run and returns its address.
+
+    Returns
+    -------
+    ModelVersion
+        The registered version, without an alias yet: see :func:`edpipe.tracking.promotion.promote`.
+    """
+    for known in versions(settings, facts.name):
+        if known.run_key == facts.run_key:
+            return known
+    card = model_card(facts)
+    with start_run(settings, facts.name, facts.run_key, tags={RUN_KEY: facts.run_key}) as run:
+        run.log_params(facts.parameters)
+        run.log_input(table, data_fingerprint, source_manifest)
+        _log_results(run, run_dir, facts)
+        run.log_text(card, CARD_FILE)
+        source = log_model(run)
+    return register(
+        settings,
+        run_id=run.run_id,
+        run_key=facts.run_key,
+        source=source,
+        name=facts.name,
+        description=card,
+        tags={
+            **{valid_tag(metric): repr(value) for metric, value in validation.items()},
+            DATA_FINGERPRINT: data_fingerprint,
+            SPLIT: split,
+            "source": facts.source,
+        },
+    )
+
+
+def card_code() -> dict[str, str]:
+    """Return code version, environment and package versions, for a card's last section."""
+    return {**code_version(), **environment_tags(), "packages": ", ".join(requirements())}
+
+
+def validation_scores(facts: CardFacts) -> dict[str, float]:
+    """Return what the contest of this model compares, from the validation rows of its evaluation."""
+    contest = contest_of(facts.name)
+    own = facts.metrics.filter((pl.col("model") == facts.model) & (pl.col("split") == "valid"))
+    everything = own.filter(pl.col("subset") == "all")
+    return {
+        metric: float(everything.filter(pl.col("metric") == metric)["value"].item())
+        for metric in (contest.deciding, *contest.beside)
+    }
+
+
+def model_requirements() -> list[str]:
+    """Return pins of the packages that a logged model needs."""
+    return [pin for pin in requirements() if pin.split("==")[0] in MODEL_PACKAGES]
+
+
+def _log_results(run: Run, run_dir: Path, facts: CardFacts) -> None:
+    """Record metrics, curves, plots and the files of the run."""
+    whole = facts.metrics.filter(pl.col("value").is_not_nan())
+    run.log_metrics({_metric_name(row): float(row["value"]) for row in whole.iter_rows(named=True)})
+    curves = pl.DataFrame()
+    if (run_dir / CURVES_FILE).exists():
+        curves = pl.read_csv(run_dir / CURVES_FILE)
+        run.log_curve(
+            [
+                (int(row["epoch"]), {key: value for key, value in row.items() if _is_number(key, value)})
+                for row in curves.iter_rows(named=True)
+            ]
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        plots = write_plots(
+            Path(folder), curves=curves, calibration=facts.calibration, outcome=facts.words.outcome
+        )
+        for plot in plots:
+            run.log_file(plot, "plots")
+    for path in (run_dir / CURVES_FILE, run_dir / RUN_FILE):
+        if path.exists():
+            run.log_file(path)
+    for path in sorted((run_dir / EVALUATION_FOLDER).glob("[!.]*")):
+        run.log_file(path, EVALUATION_FOLDER)
+
+
+def _is_number(key: str, value: Any) -> bool:
+    return key != "epoch" and isinstance(value, (int, float))
+
+
+def _metric_name(row: Mapping[str, Any]) -> str:
+    """Return a name MLflow takes: letters, digits, `_ - . / :` and spaces."""
+    subset = "" if row["subset"] == "all" else f"{row['subset']}/"
+    return "".join(
+        letter if letter.isalnum() or letter in "_-./: " else "_"
+        for letter in f"{row['split']}/{row['model']}/{subset}{row['metric']}"
+    )
