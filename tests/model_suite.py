@@ -42,8 +42,12 @@ def pad(batch: InteractionBatch, steps: int) -> InteractionBatch:
     return InteractionBatch(**padded)
 
 
-def check_model(model: nn.Module, batch: Any, *, rebuild: Any, overfit_steps: int = 150) -> None:
+def check_model(
+    model: nn.Module, batch: Any, *, rebuild: Any, padded: Any = pad, overfit_steps: int = 150
+) -> None:
     """Check a family's promises; ``rebuild(config_dict)`` makes a fresh network from plain values.
+
+    ``padded(batch, steps)`` returns the batch with more padding.
 
     Finite loss, gradients reach every parameter, padding and batch order do not change the loss, one batch
     can be learned by heart, a checkpoint loads with ``weights_only=True``, the configuration round-trips.
@@ -59,7 +63,7 @@ def check_model(model: nn.Module, batch: Any, *, rebuild: Any, overfit_steps: in
     model.eval()
     with torch.no_grad():
         expected = model.loss(batch)
-        torch.testing.assert_close(model.loss(pad(batch, 5)), expected)
+        torch.testing.assert_close(model.loss(padded(batch, 5)), expected)
         order = torch.arange(len(batch)).flip(0)
         torch.testing.assert_close(model.loss(batch.rows(order)), expected)
 
