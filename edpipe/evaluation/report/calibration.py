@@ -67,6 +67,7 @@ def calibration_figure(
             ratio=1.0,
             xs=(0, 1),
             ys=(0, 1),
+            largest=300,
         )
 
     rows = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -140,6 +141,7 @@ def grid_of_panels(
     xs: tuple[float, float],
     ys: tuple[float, float],
     left: float = 34,
+    largest: float = math.inf,
 ) -> str:
     """Lay ``count`` equal panels out in rows and let ``draw`` fill each.
 
@@ -161,11 +163,13 @@ def grid_of_panels(
         Data ranges, the same for all panels so that they can be compared.
     left
         Room for the labels on the left of each panel.
+    largest
+        Most width of a panel with its labels.
     """
     most = max(1, min(count, int(width // smallest)))
     # As few rows as fit, filled evenly: nine panels are three by three rather than four, four and one.
     columns = -(-count // -(-count // most))
-    cell = width / columns
+    cell = min(width / columns, largest)
     inner = cell - left - 12
     height = inner * ratio
     above, below = 28, 34

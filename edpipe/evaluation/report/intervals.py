@@ -64,15 +64,16 @@ def forest(
         wide = width > 500
         # A letter of the label is about 6.8 pixels wide.
         names = 18 + 6.8 * max(len(model) for model in models)
-        columns = min(2, len(panels)) if wide else 1
-        room = (width - names - 16) / columns - (26 if columns > 1 else 0)
+        columns = min(3, len(panels)) if wide else 1
+        gap = 46 if columns == 2 else 30
+        room = (width - names - 16 - gap * (columns - 1)) / columns
         rows = 24 * len(models)
         height = rows + 62
         drawing = Drawing(width, height * -(-len(panels) // columns), label)
         for index, (words, _, scores) in enumerate(panels):
             line, column = divmod(index, columns)
-            marks = padded([value for row in scores for value in ends(row)], 4 if wide else 3)
-            left = names + column * (room + 46)
+            marks = padded([value for row in scores for value in ends(row)], 4 if columns == 2 else 3)
+            left = names + column * (room + gap)
             span = (marks[0], marks[-1])
             panel = Panel(drawing, left, 28 + line * height, room, rows, span, (len(models), 0))
             panel.title(words)

@@ -18,7 +18,7 @@ METRICS = (
     ("ECE ↓", "calibration_error", False),
 )
 NOT_TRAINED = (
-    "No model has been trained and evaluated yet: run `edpipe train tracing`, then `edpipe evaluate`."
+    "No tracer has been trained and evaluated yet: run `edpipe train tracing`, then `edpipe evaluate`."
 )
 SPLITS = {"test": "test students", "valid": "validation students", "train": "training students"}
 SUBSETS = (("all", "All answers"), ("first_rows", "First row of each repeated problem only"))

@@ -16,6 +16,9 @@ from edpipe.evaluation.report.overview import overview
 from edpipe.evaluation.report.page import Page
 from edpipe.evaluation.report.published import Published, Query
 from edpipe.evaluation.report.scores import beaten, scores
+from edpipe.evaluation.report.strategies import strategies, strategy_warnings
+from edpipe.evaluation.report.strategy_run import StrategyRun, read_strategy_run
+from edpipe.evaluation.report.strategy_scores import strategy_figure
 from edpipe.evaluation.report.trained import Trained, read_trained
 from edpipe.progress import track
 from edpipe.raw import landed
@@ -27,9 +30,14 @@ NOT_SHOWN = ("format", "run_key")
 
 
 def write_report(
-    settings: Settings, *, run_dir: Path | None, output: Path | None = None, query: Query | None = None
+    settings: Settings,
+    *,
+    run_dir: Path | None,
+    strategy_run_dir: Path | None = None,
+    output: Path | None = None,
+    query: Query | None = None,
 ) -> Path:
-    """Write the report of what is published and of one training run.
+    """Write the report of what is published and of one training run a family of models.
 
     The file loads nothing and holds no script, so it may be mailed, archived or printed. Parts that do
     not exist yet are said to be missing; the file is replaced by rename, so a reader never sees half of it.
@@ -39,7 +47,9 @@ def write_report(
     settings
         Where things are, and how progress is shown.
     run_dir
-        Folder of the training run to report; None where nothing has been trained.
+        Folder of the tracer's training run to report; None where none has been trained.
+    strategy_run_dir
+        Folder of the strategy predictor's training run to report; None where none has been trained.
     output
         HTML file; by default ``<home>/reports/report.html``.
     query
@@ -56,7 +66,9 @@ def write_report(
         If nothing has been published yet.
     """
     output = output or settings.reports_dir / REPORT_FILE
-    text = _page(settings, Published(query or _published_query(settings)), read_trained(run_dir)).render()
+    published = Published(query or _published_query(settings))
+    predictor = read_strategy_run(strategy_run_dir, settings.clusters_dir)
+    text = _page(settings, published, read_trained(run_dir), predictor).render()
     output.parent.mkdir(parents=True, exist_ok=True)
     temporary = output.with_name(f".{output.name}.tmp")
     temporary.write_text(text, encoding="utf-8")
@@ -71,8 +83,8 @@ def _published_query(settings: Settings) -> Query:
     return lambda sql: warehouse.query(settings, sql)
 
 
-def _page(settings: Settings, published: Published, trained: Trained) -> Page:
-    with track("Report", total=4, unit="parts", mode=settings.progress) as work:
+def _page(settings: Settings, published: Published, trained: Trained, predictor: StrategyRun) -> Page:
+    with track("Report", total=5, unit="parts", mode=settings.progress) as work:
         head = overview(published)
         work.advance()
         active = activity(published)
@@ -82,10 +94,13 @@ def _page(settings: Settings, published: Published, trained: Trained) -> Page:
         checks, sources = head.sections
         sections = [checks, sources, active, scores(trained), learned, equity(trained), training(trained)]
         work.advance()
+        sections += strategies(published, predictor)
+        work.advance()
     warnings = [
         *head.warnings,
         *beaten(trained),
         *(trained.evaluation.warnings if trained.evaluation else ()),
+        *strategy_warnings(predictor),
     ]
     return Page(
         title="Learning data report",
@@ -93,10 +108,10 @@ def _page(settings: Settings, published: Published, trained: Trained) -> Page:
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         model=_scored_by(published),
         licences=_licences(settings),
-        key_figures=[*head.key_figures, *_model_figures(trained)],
+        key_figures=[*head.key_figures, *_model_figures(trained), *strategy_figure(predictor)],
         warnings=warnings,
         sections=sections,
-        details=_details(trained),
+        details=_details(trained, predictor.trained),
     )
 
 
@@ -116,16 +131,19 @@ def _model_figures(trained: Trained) -> list[tuple[str, str, str]]:
     return [(f"{str(trained.split).capitalize()} AUC", decimal(row["value"]), f"{tracer}, {interval(row)}")]
 
 
-def _details(trained: Trained) -> list[tuple[str, str]]:
-    facts = {"edpipe": version("edpipe")}
-    if trained.key:
-        facts["run"] = trained.key
-    if trained.evaluation and (openings := trained.evaluation.summary.get("num_openings")):
-        facts["test split opened"] = f"{openings} time{'s' if openings != 1 else ''} for this run"
-    for name, value in trained.facts.items():
-        if name not in NOT_SHOWN and (text := _plain(value)):
-            facts[name.replace("_", " ")] = text
-    return list(facts.items())
+def _details(*runs: Trained) -> list[tuple[str, str]]:
+    facts = [("edpipe", version("edpipe"))]
+    for run in runs:
+        if run.key:
+            facts.append(("run", run.key))
+        if run.evaluation and (openings := run.evaluation.summary.get("num_openings")):
+            facts.append(("test split opened", f"{openings} time{'s' if openings != 1 else ''} for this run"))
+        facts += [
+            (name.replace("_", " "), text)
+            for name, value in run.facts.items()
+            if name not in NOT_SHOWN and (text := _plain(value))
+        ]
+    return facts
 
 
 def _plain(value: object) -> str:

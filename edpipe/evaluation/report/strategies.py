@@ -1,0 +1,41 @@
+"""Everything about strategies: sections, what to read first, and the key figure."""
+
+from __future__ import annotations
+
+from edpipe.evaluation.report.curve import training_figure
+from edpipe.evaluation.report.page import Section, missing
+from edpipe.evaluation.report.published import Published
+from edpipe.evaluation.report.strategy_budget import strategy_budget
+from edpipe.evaluation.report.strategy_clusters import RELATION, strategy_clusters
+from edpipe.evaluation.report.strategy_equity import strategy_equity
+from edpipe.evaluation.report.strategy_run import StrategyRun
+from edpipe.evaluation.report.strategy_scores import NAME, NOT_TRAINED, TITLE, enough, strategy_scores
+
+CURVES = {
+    "Loss a KC": {"train_loss": "1", "valid_loss": "2"},
+    "Exact match, validation": {"valid_exact_match": "3"},
+}
+
+
+def strategies(published: Published, run: StrategyRun) -> list[Section]:
+    """Return the sections on strategies; one that says what is missing where there is nothing at all."""
+    is_trained = bool(run.trained.key)
+    if not is_trained and not published.has(RELATION):
+        return [missing(NAME, TITLE, NOT_TRAINED)]
+    scored = strategy_scores(run)
+    curves = run.trained.curves
+    if curves is not None:
+        figure = training_figure("strategy-training", "Training of the predictor", curves, CURVES)
+        scored = Section(
+            NAME, TITLE, scored.words, scored.tables, [*scored.figures, *([figure] if figure else [])]
+        )
+    clustered = strategy_clusters(published, run)
+    if run.predictor is None:
+        return [scored, clustered]
+    return [scored, strategy_budget(run), strategy_equity(run), clustered]
+
+
+def strategy_warnings(run: StrategyRun) -> list[str]:
+    """Return what to read first about the predictor."""
+    evaluation = run.trained.evaluation
+    return [*enough(run), *(evaluation.warnings if evaluation else ())]

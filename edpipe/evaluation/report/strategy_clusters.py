@@ -1,0 +1,101 @@
+"""Which strategies go together: the map of clusters and the profile of each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edpipe.evaluation.report.numbers import decimal, percent, whole
+from edpipe.evaluation.report.page import Cell, Figure, Section, Table, missing
+from edpipe.evaluation.report.published import Published
+from edpipe.evaluation.report.strategy_map import NEEDED, map_figure
+from edpipe.evaluation.report.strategy_run import StrategyRun
+
+NAME, TITLE = "strategy-clusters", "Clusters of strategies"
+RELATION = "predictions.cluster_profiles"
+NUM_PROFILES = 50
+NUM_OPEN = 8
+COLUMNS = (
+    "cluster",
+    "num_attempts",
+    "num_students",
+    "num_problems",
+    "typical_strategy",
+    "typical_share",
+    "entropy",
+    "mean_mastery",
+    "symmetry",
+)
+COUNT = f"select count(*) as num_clusters, sum(num_attempts) as num_attempts from {RELATION}"
+PROFILES = f"""
+select {", ".join(COLUMNS)}
+from {RELATION}
+order by num_attempts desc, cluster
+limit {NUM_PROFILES}
+"""
+NUM_SHOWN_KCS = 5
+NOT_CLUSTERED = "There are no clusters of strategies yet: `edpipe cluster` makes them."
+
+
+def strategy_clusters(published: Published, run: StrategyRun) -> Section:
+    """Show the map of clusters and the profiles of the largest."""
+    words: list[str] = []
+    figures: list[Figure] = []
+    tables: list[Table] = []
+    folded: list[Table] = []
+    points = run.points
+    if points is not None and set(points.columns) >= NEEDED and len(points):
+        figures.append(map_figure(points))
+    else:
+        words.append("There is no map of the clusters that the newest predictor learned from.")
+    if published.has(RELATION, *COLUMNS):
+        rows = published.ask(PROFILES).to_dicts()
+        if rows:
+            counts = published.ask(COUNT).row(0, named=True)
+            words.insert(0, _counted(counts, len(rows)))
+            tables.append(_profiles(rows[:NUM_OPEN], "Profiles of the largest clusters"))
+            if len(rows) > NUM_OPEN:
+                folded.append(_profiles(rows[NUM_OPEN:], "Profiles of further clusters"))
+    else:
+        words.append("There are no profiles of clusters yet: `edpipe score strategy` publishes them.")
+    if not figures and not tables:
+        return missing(NAME, TITLE, NOT_CLUSTERED)
+    return Section(NAME, TITLE, words=words, figures=figures, tables=tables, folded=folded)
+
+
+def _counted(counts: dict[str, Any], num_shown: int) -> str:
+    shown = f"the {num_shown} largest" if counts["num_clusters"] > num_shown else "all"
+    return (
+        f"{whole(counts['num_clusters'])} clusters hold {whole(counts['num_attempts'])} attempts; the tables "
+        f"show {shown}. The typical strategy is the most frequent one; entropy is 0 where all attempts "
+        "share it and grows with the variety; symmetry says how alike in order the strategies are."
+    )
+
+
+def _profiles(rows: list[dict[str, Any]], caption: str) -> Table:
+    cells: list[list[Cell | str]] = [
+        [
+            str(row["cluster"]),
+            Cell(
+                whole(row["num_attempts"]),
+                remark=f"{whole(row['num_students'])} students, {whole(row['num_problems'])} problems",
+            ),
+            decimal(row["entropy"], 2),
+            decimal(row["mean_mastery"], 2),
+            decimal(row["symmetry"], 2),
+            Cell(
+                _strategy(row["typical_strategy"]), remark=f"{percent(row['typical_share'])} of its attempts"
+            ),
+        ]
+        for row in rows
+    ]
+    columns = ["Cluster", "Attempts", "Entropy", "Mastery", "Symmetry", "Typical strategy"]
+    return Table(columns, cells, caption=caption, numeric=frozenset(range(1, 5)))
+
+
+def _strategy(kcs: list[str] | str | None) -> str:
+    """Return KC names without their dataset, at most a few of them."""
+    if not kcs:
+        return decimal(None)
+    names = [kcs] if isinstance(kcs, str) else [kc.partition("/")[2] or kc for kc in kcs]
+    shown = " → ".join(names[:NUM_SHOWN_KCS])
+    return shown if len(names) <= NUM_SHOWN_KCS else f"{shown} → … ({len(names)} KCs)"

@@ -1,0 +1,185 @@
+"""How well strategies are predicted: the predictor beside a lookup and other baselines."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from edpipe.evaluation.report.calibration import calibration_figure
+from edpipe.evaluation.report.intervals import Row, forest, score_cell
+from edpipe.evaluation.report.numbers import absent, percent, whole
+from edpipe.evaluation.report.page import Cell, Figure, Section, Table, missing
+from edpipe.evaluation.report.strategy_run import EXACT, StrategyRun
+
+NAME, TITLE = "strategies", "Strategies"
+NOT_TRAINED = (
+    "No predictor of strategies has been trained and evaluated: ingest the log of a tutor, then "
+    "`edpipe train strategy` and `edpipe evaluate strategy`."
+)
+# Column title, metric, and whether more is better.
+METRICS = (
+    ("Exact ↑", EXACT, True),
+    ("Jaccard ↑", "jaccard", True),
+    ("Edit similarity ↑", "edit_similarity", True),
+    ("LCS-F1 ↑", "lcs_f1", True),
+    ("Next KC ↑", "next_kc_accuracy", True),
+    ("Length error ↓", "length_error", False),
+)
+SUBSETS = (
+    ("all", "All attempts"),
+    ("seen_problems", "Problems met in training"),
+    ("departures", "Departures"),
+)
+SPLITS = {"test": "test attempts", "valid": "validation attempts", "train": "training attempts"}
+
+
+def strategy_scores(run: StrategyRun) -> Section:
+    """Compare the predictor with every baseline: tables, intervals, calibration of confidence."""
+    trained = run.trained
+    if run.predictor is None:
+        return missing(NAME, TITLE, NOT_TRAINED)
+    tables = [
+        _table(run, frame, caption)
+        for subset, caption in SUBSETS
+        if len(frame := trained.scores(subset)) and subset != "departures"
+    ]
+    figures = [_forest(run)]
+    calibration = trained.evaluation.calibration if trained.evaluation else pl.DataFrame()
+    words = _words(run)
+    if len(calibration):
+        figures.append(_calibration(run, calibration))
+    else:
+        words.append("The calibration of the predictor's confidence was not measured.")
+    return Section(NAME, TITLE, words=words, tables=tables, figures=figures)
+
+
+def enough(run: StrategyRun) -> list[str]:
+    """Return a sentence where a lookup without parameters predicts as well as the predictor."""
+    predictor, lookup = run.row(run.predictor), run.row(run.lookup)
+    if predictor is None or lookup is None or run.predictor == run.lookup:
+        return []
+    worst = predictor["value"] if absent(predictor["low"]) else predictor["low"]
+    if lookup["value"] < worst:
+        return []
+    return [
+        f"A parameter-free lookup is enough here: {run.lookup!r} predicts {percent(lookup['value'])} of the "
+        f"strategies exactly, the predictor {run.predictor!r} {_value(predictor)}."
+    ]
+
+
+def strategy_figure(run: StrategyRun) -> list[tuple[str, str, str]]:
+    """Return the key figure of the predictor, where there is one."""
+    row = run.row(run.predictor)
+    if row is None:
+        return []
+    lookup = run.row(run.lookup)
+    beside = f"; {run.lookup} {percent(lookup['value'])}" if lookup else ""
+    span = "" if absent(row["low"]) else f", {percent(row['low'])} – {percent(row['high'])}"
+    return [("Strategies predicted exactly", percent(row["value"]), f"{run.predictor}{span}{beside}")]
+
+
+def _value(row: Row) -> str:
+    if absent(row["low"]):
+        return percent(row["value"])
+    return f"{percent(row['value'])} ({percent(row['low'])} – {percent(row['high'])})"
+
+
+def _words(run: StrategyRun) -> list[str]:
+    row = run.row(run.predictor)
+    if row is None:
+        return []
+    attempts = SPLITS.get(str(run.trained.split), str(run.trained.split))
+    words = [
+        "A strategy is the sequence of KCs a student uses on a problem. Every model predicts it before the "
+        f"first step, for the same {whole(row['num_interactions'])} {attempts} of "
+        f"{whole(row['num_students'])} students. The small numbers are 95 % intervals from drawing whole "
+        "students again.",
+        "Exact: the whole sequence is right. Jaccard: KCs in common, order aside. Edit similarity and "
+        "LCS-F1: how much of the order is right. Next KC: the next one is right, given those before it. "
+        "Length error: KCs too many or too few.",
+    ]
+    departures = run.row(run.predictor, "departures")
+    if departures is None:
+        words.append("Departures, where a student leaves the usual strategy of the problem, were not scored.")
+    else:
+        words.append(
+            f"In {whole(departures['num_interactions'])} attempts the student departs from the strategy most "
+            "frequent for the problem. No lookup of the most frequent strategy can predict these; "
+            f"{run.predictor} predicts {_value(departures)}."
+        )
+    if run.trained.split != "test":
+        words.append("The test part has not been opened for this run.")
+    return words
+
+
+def _table(run: StrategyRun, frame: pl.DataFrame, caption: str) -> Table:
+    known = {(row["model"], row["metric"]): row for row in frame.to_dicts()}
+    models = [model for model in run.trained.models if (model, EXACT) in known]
+    shown = [one for one in METRICS if any((model, one[1]) in known for model in models)]
+    best = {
+        metric: (max if more else min)(
+            known[model, metric]["value"] for model in models if (model, metric) in known
+        )
+        for _, metric, more in shown
+    }
+    rows = [
+        [
+            Cell(model, remark=_role(run, model)),
+            *(score_cell(known.get((model, metric)), best[metric]) for _, metric, _ in shown),
+        ]
+        for model in models
+    ]
+    counts = known[models[0], EXACT]
+    numbers = f"{whole(counts['num_interactions'])} attempts"
+    return Table(
+        ["Model", *(title for title, _, _ in shown)],
+        rows,
+        caption=f"{caption}: {numbers}",
+        numeric=frozenset(range(1, len(shown) + 1)),
+    )
+
+
+def _role(run: StrategyRun, model: str) -> str:
+    if model in run.trained.learned:
+        return "predictor"
+    return "the one to beat" if model == run.lookup else "baseline"
+
+
+def _forest(run: StrategyRun) -> Figure:
+    models = run.trained.models
+    panels = []
+    for subset, caption in SUBSETS:
+        frame = run.trained.scores(subset)
+        rows = frame.filter(pl.col("metric") == EXACT).to_dicts() if len(frame) else []
+        if rows:
+            panels.append((caption, subset.replace("_", " "), rows))
+    reading = (
+        "A dot is the share of strategies predicted exactly, the bar through it the 95 % interval; the "
+        "filled dot is the predictor, hollow ones are baselines. Departures are attempts in which the "
+        "student leaves the problem's usual strategy."
+    )
+    return forest(
+        "strategy-scores",
+        "Strategies predicted exactly",
+        reading,
+        "Share of strategies predicted exactly by each model",
+        panels,
+        models,
+        run.trained.learned,
+    )
+
+
+def _calibration(run: StrategyRun, frame: pl.DataFrame) -> Figure:
+    reading = (
+        "Attempts are put in bins by the probability the model gives its own answer (across); the height is "
+        "the share predicted exactly. On the dashed line confidence means what it says; below it the model "
+        "is too sure. Larger dots hold more attempts."
+    )
+    return calibration_figure(
+        "strategy-calibration",
+        "Calibration of confidence",
+        reading,
+        frame,
+        run.trained.models,
+        run.trained.learned,
+        "attempts",
+    )

@@ -1,0 +1,178 @@
+"""A run of a strategy predictor, its clusters and their profiles, made by hand, for tests of the report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import polars as pl
+from report_example import example_query
+
+from edpipe.evaluation.results import CALIBRATION_SCHEMA, METRIC_SCHEMA
+
+MODELS = ("transformer", "problem mode", "markov chain", "section mode", "global mode")
+SAMPLERS = ("clusters", "uniform", "sections", "kmeans", "kcenter", "adaptive", "coreset")
+BUDGETS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+GROUPS = ("lowest tenth", "fifth 1", "fifth 2", "fifth 3", "fifth 4", "fifth 5", "no history")
+CLUSTERS_KEY = "c0ffee"
+NUM_PROFILES = 24
+
+PROFILES = """
+create table predictions.cluster_profiles as
+    select
+        'kddcup' as source, number as cluster, (4000 / (1 + number))::bigint as num_attempts,
+        30 + number as num_students, 12 + number % 7 as num_problems,
+        list_transform(range(1 + number % 9), lambda k: 'synthetic/Write <expression> ' || (k + number))
+            as typical_strategy,
+        0.9 - 0.02 * number as typical_share, 0.3 + 0.1 * number as entropy,
+        0.4 + 0.02 * number as mean_mastery, 0.8 - 0.03 * number as symmetry
+    from range(24) as numbers(number);
+"""
+
+
+def example_strategy_query(seed: int = 7) -> Callable[[str], pl.DataFrame]:
+    """Return what answers SQL over the example's tables with profiles of clusters beside them."""
+    query = example_query(seed)
+    connection = duckdb.connect()
+    connection.execute("create schema predictions")
+    connection.execute(PROFILES)
+
+    def answer(sql: str) -> pl.DataFrame:
+        if "information_schema" in sql:
+            return pl.concat([query(sql), connection.execute(sql).pl()])
+        return connection.execute(sql).pl() if "cluster_profiles" in sql else query(sql)
+
+    return answer
+
+
+def example_strategy_run(folder: Path, *, gain: float = 0.04) -> Path:
+    """Write a run with its evaluation and learning curve, and return its folder.
+
+    ``gain`` is the exact match of the predictor less that of the lookup.
+    """
+    run = folder / "strategy-1"
+    evaluation = run / "evaluation"
+    evaluation.mkdir(parents=True)
+    rows = [row for place, model in enumerate(MODELS) for row in _metrics(model, place, gain)]
+    pl.DataFrame(rows, schema=METRIC_SCHEMA, orient="row").write_parquet(evaluation / "metrics.parquet")
+    bins = [
+        (model, number, (number + 0.5) / 10, (number + 0.5) / 10 * (0.95 - 0.1 * place), 30 + 20 * number)
+        for place, model in enumerate(MODELS[:2])
+        for number in range(1, 10)
+    ]
+    pl.DataFrame(bins, schema=CALIBRATION_SCHEMA, orient="row").write_parquet(
+        evaluation / "calibration.parquet"
+    )
+    (evaluation / "warnings.json").write_text(json.dumps(["Few attempts <here>."]))
+    summary = {"baselines": list(MODELS[1:]), "models": list(MODELS), "num_openings": 1}
+    (evaluation / "summary.json").write_text(json.dumps(summary))
+    example_budgets().write_parquet(evaluation / "learning_curve.parquet")
+    (run / "curves.csv").write_text(
+        "epoch,train_loss,valid_loss,valid_exact_match\n"
+        + "".join(f"{e},{1.5 + 0.9 / e:.4f},{1.6 + 0.8 / e:.4f},{0.6 - 0.2 / e:.4f}\n" for e in range(1, 9))
+    )
+    facts = {"model": "strategy", "seed": 7, "data": {"clusters_key": CLUSTERS_KEY}}
+    (run / "run.json").write_text(json.dumps(facts))
+    return run
+
+
+def example_budgets(seed: int = 7) -> pl.DataFrame:
+    """Return a learning curve: the first sampler ahead, all of them at one height with all attempts."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for equal in ("epochs", "steps"):
+        for place, sampler in enumerate((*SAMPLERS, "all")):
+            for budget in (1.0,) if sampler == "all" else BUDGETS:
+                for number in range(5):
+                    lost = 0.03 * (1 + 0.35 * place) * np.log10(1 / budget) ** 2
+                    value = 0.62 - lost + random.normal(0, 0.008)
+                    seconds = 20 + 900 * budget + 4 * place
+                    rows.append(
+                        (
+                            sampler,
+                            "transformer",
+                            budget,
+                            int(9000 * budget),
+                            number,
+                            equal,
+                            "exact_match",
+                            value,
+                            4.0 * place,
+                            seconds,
+                        )
+                    )
+    columns = [
+        "sampler",
+        "model",
+        "budget",
+        "num_attempts",
+        "seed",
+        "equal",
+        "metric",
+        "value",
+        "seconds_sampler",
+        "seconds_total",
+    ]
+    return pl.DataFrame(rows, schema=columns, orient="row")
+
+
+def example_map(clusters_dir: Path, *, num_students: int = 1500, num_problems: int = 400) -> pl.DataFrame:
+    """Write the map of clusters and return it."""
+    random = np.random.default_rng(3)
+    frames = []
+    for kind, count, num_clusters in (("student", num_students, 14), ("problem", num_problems, 23)):
+        centers = random.normal(size=(num_clusters, 2))
+        cluster = np.minimum(random.geometric(0.2, count) - 1, num_clusters - 1)
+        places = centers[cluster] + 0.16 * random.normal(size=(count, 2))
+        mastery = np.clip(0.5 + 0.25 * centers[cluster, 0] + 0.1 * random.normal(size=count), 0, 1)
+        frames.append(
+            pl.DataFrame(
+                {
+                    "kind": [kind] * count,
+                    "id": [f"synthetic/{kind}_{number}" for number in range(count)],
+                    "x": places[:, 0],
+                    "y": places[:, 1],
+                    "cluster": cluster,
+                    "mastery": [None if number % 50 == 0 else value for number, value in enumerate(mastery)],
+                }
+            )
+        )
+    frame = pl.concat(frames)
+    folder = clusters_dir / CLUSTERS_KEY
+    folder.mkdir(parents=True, exist_ok=True)
+    frame.write_parquet(folder / "map.parquet")
+    return frame
+
+
+def _metrics(model: str, place: int, gain: float) -> list[tuple[object, ...]]:
+    level = 0.56 - 0.09 * (place - 1) if place else 0.56 + gain
+    rows: list[tuple[object, ...]] = []
+    subsets = {"all": (4000, 300), "seen_problems": (2600, 290), "departures": (1200, 260)}
+    heights = {"all": level, "seen_problems": level + 0.1, "departures": 0.02 + 0.3 * (place == 0)}
+    for subset, size in subsets.items():
+        values = {
+            "exact_match": heights[subset],
+            "jaccard": heights[subset] + 0.25,
+            "edit_similarity": heights[subset] + 0.2,
+            "lcs_f1": heights[subset] + 0.22,
+            "length_error": 1.2 + 0.2 * place,
+        }
+        if place == 0:
+            values |= {"next_kc_accuracy": 0.84, "log_likelihood": -0.31}
+        for metric, value in values.items():
+            rows.append((model, "test", subset, metric, value, value - 0.02, value + 0.02, *size))
+    for number, group in enumerate(GROUPS):
+        value = level + 0.01 * number
+        for metric, extra in (("exact_match", 0.0), ("jaccard", 0.25)):
+            score = value + extra
+            rows.append(
+                (model, "test", f"mastery:{group}", metric, score, score - 0.03, score + 0.03, 500, 60)
+            )
+    for kind, value in {"gap": 0.06, "gap_standardized": 0.02, "worst": level}.items():
+        rows.append(
+            (model, "test", f"mastery:{kind}", "exact_match", value, value - 0.01, value + 0.01, 4000, 300)
+        )
+    return rows

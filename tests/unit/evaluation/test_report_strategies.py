@@ -1,0 +1,255 @@
+"""The report on strategies shows what was measured, says what is missing, and where a lookup is enough."""
+
+from __future__ import annotations
+
+import math
+import re
+from html import unescape
+
+import polars as pl
+import pytest
+from report_example import example_query
+from strategy_report_example import (
+    BUDGETS,
+    GROUPS,
+    MODELS,
+    NUM_PROFILES,
+    SAMPLERS,
+    example_map,
+    example_strategy_query,
+    example_strategy_run,
+)
+
+from edpipe.evaluation.report import write_report
+
+FIGURES = (
+    "strategy-scores",
+    "strategy-calibration",
+    "strategy-training",
+    "strategy-budget-curve",
+    "strategy-seconds-curve",
+    "strategy-budget-steps-curve",
+    "strategy-groups",
+    "strategy-map",
+)
+ENOUGH = "A parameter-free lookup is enough here"
+
+
+@pytest.fixture(scope="module")
+def query():
+    return example_strategy_query()
+
+
+@pytest.fixture
+def run(tmp_path):
+    return example_strategy_run(tmp_path)
+
+
+@pytest.fixture
+def write(settings, query):
+    """Write the report of a strategy run and return its text."""
+
+    def written(run, *, answers=query):
+        path = write_report(settings, run_dir=None, strategy_run_dir=run, query=answers)
+        return path.read_text("utf-8")
+
+    return written
+
+
+@pytest.fixture
+def report(settings, run, write):
+    example_map(settings.clusters_dir)
+    return write(run)
+
+
+def section(text: str, name: str) -> str:
+    """Return the HTML of one section or figure."""
+    return re.split(r"<section|</figure>", text.split(f'id="{name}"')[1])[0]
+
+
+def words(text: str) -> str:
+    """Return the text without tags."""
+    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text)))
+
+
+def change(run, name, change) -> None:
+    path = run / "evaluation" / name
+    change(pl.read_parquet(path)).write_parquet(path)
+
+
+def test_every_figure_has_a_reading_aid_two_drawings_and_its_numbers(report):
+    for name in FIGURES:
+        figure = section(report, name)
+        assert len(words(figure.split("<figcaption>")[1].split("</figcaption>")[0]).split()) > 8
+        assert figure.count('<svg role="img" aria-label="') == 2
+        assert figure.count('class="mark') > 2
+        assert "<tbody>" in figure
+
+
+def test_nothing_is_loaded_and_every_coordinate_is_a_number(report):
+    assert "<script" not in report
+    assert "url(" not in report
+    drawn = re.findall(r' (?:d|cx|cy|r|x|y)="([^"]*)"', report)
+    assert not [text for text in drawn if "nan" in text or "inf" in text]
+
+
+def test_text_from_data_is_escaped(report):
+    assert "<expression>" not in report
+    assert "<here>" not in report
+    assert "Write &lt;expression&gt; 0" in report
+
+
+def test_the_lookup_is_marked_as_the_one_to_beat(report):
+    rows = section(report, "strategies").split("<tr>")[1:]
+    marked = [row for row in rows if "the one to beat" in row]
+    assert all("problem mode" in row for row in marked)
+    assert len(marked) == 2
+
+
+def test_a_predictor_ahead_of_the_lookup_gets_no_warning(report):
+    assert ENOUGH not in report
+
+
+@pytest.mark.parametrize("gain", [-0.05, 0.0, 0.015])
+def test_a_lookup_within_the_interval_of_the_predictor_is_said_to_be_enough(tmp_path, write, gain):
+    text = write(example_strategy_run(tmp_path, gain=gain))
+    first = words(text.split('class="warnings"')[1].split("</section>")[0])
+    assert f"{ENOUGH}: 'problem mode' predicts 56.0 %" in first
+
+
+def test_the_predictor_is_a_key_figure_beside_the_lookup(report):
+    shown = words(report.split('<dl class="key">')[1].split("</dl>")[0])
+    assert "Strategies predicted exactly 60.0 % transformer, 58.0 % – 62.0 %; problem mode 56.0 %" in shown
+
+
+def test_departures_are_told_in_words(report):
+    assert "In 1,200 attempts the student departs" in words(section(report, "strategies"))
+
+
+def test_the_curve_has_the_mean_and_the_t_interval_of_the_seeds(report, run):
+    frame = pl.read_parquet(run / "evaluation" / "learning_curve.parquet")
+    values = frame.filter(
+        (pl.col("sampler") == "uniform") & (pl.col("budget") == 0.1) & (pl.col("equal") == "epochs")
+    )["value"]
+    half = 2.776445 * values.std() / math.sqrt(5)  # 97.5 % point of t with four degrees of freedom
+    row = f"uniform 10 % 900 5 {values.mean():.4f} {values.mean() - half:.3f} – {values.mean() + half:.3f}"
+    assert row in words(section(report, "strategy-budget-curve").split("<tbody>")[1])
+
+
+def test_each_sampler_has_a_panel_against_ours(report):
+    figure = section(report, "strategy-budget-curve").split("<details>")[0]
+    titles = re.findall(r'<text class="panel"[^>]*>([^<]*)', figure)
+    assert sorted(set(titles)) == sorted(set(SAMPLERS) - {"clusters"})
+
+
+def test_the_least_budget_that_is_enough_is_named(report, run):
+    frame = pl.read_parquet(run / "evaluation" / "learning_curve.parquet")
+    frame = frame.filter(pl.col("equal") == "epochs")
+    full = frame.filter(pl.col("sampler") == "all")["value"].mean()
+    means = frame.filter(pl.col("sampler") == "clusters").group_by("budget").agg(pl.col("value").mean())
+    enough = means.filter(pl.col("value") >= 0.95 * full)["budget"].min()
+    assert enough in BUDGETS
+    assert f"with {100 * enough:.3g} % of them" in words(section(report, "strategy-budget"))
+
+
+def test_one_seed_has_a_line_without_a_band(run, write):
+    change(run, "learning_curve.parquet", lambda frame: frame.filter(pl.col("seed") == 0))
+    figure = section(write(run), "strategy-budget-curve")
+    assert "mark line1" in figure
+    assert "band1" not in figure
+
+
+def test_every_mastery_group_has_bars_of_predictor_and_lookup(report):
+    figure = section(report, "strategy-groups")
+    for group in GROUPS:
+        for model in MODELS[:2]:
+            assert f"<title>{model}, {group}: " in figure
+    assert "gap" not in words(figure.split("<tbody>")[1]).split()
+
+
+def test_gaps_of_all_models_stand_in_a_table(report):
+    table = words(section(report, "strategy-equity").split("<figure")[0])
+    for model in MODELS:
+        assert f"{model} 0.060 0.050 – 0.070 0.020 0.010 – 0.030" in table
+
+
+def test_a_crowded_map_is_thinned_alike_each_time_and_keeps_every_cluster(settings, run, write):
+    points = example_map(settings.clusters_dir, num_students=5000)
+    figures = [section(write(run), "strategy-map") for _ in range(2)]
+    assert figures[0] == figures[1]
+    drawn = set(re.findall(r"synthetic/student_\d+, cluster (\d+)", figures[0].split('class="narrow"')[0]))
+    known = points.filter(pl.col("kind") == "student")["cluster"].unique().to_list()
+    assert drawn == {str(cluster) for cluster in known}
+    assert figures[0].count("synthetic/student_") < 1000
+    assert "of 5,000 students" in words(figures[0])
+
+
+def test_points_outside_clusters_are_left_out_of_the_map(settings, run, write):
+    frame = example_map(settings.clusters_dir)
+    lost = frame.with_columns(
+        cluster=pl.when(pl.col("id") == "synthetic/student_3").then(-1).otherwise(pl.col("cluster"))
+    )
+    lost.write_parquet(next(settings.clusters_dir.glob("*/map.parquet")))
+    assert "synthetic/student_3," not in write(run)
+
+
+def test_the_numbers_of_the_map_count_every_member(report, settings):
+    points = pl.read_parquet(next(settings.clusters_dir.glob("*/map.parquet")))
+    rows = section(report, "strategy-map").split("<tbody>")[1].split("<tr>")[1:]
+    counts = [int(words(row).split()[2].replace(",", "")) for row in rows]
+    assert sum(counts) == len(points)
+
+
+def test_profiles_show_the_typical_strategy_without_its_data_set(report):
+    text = words(section(report, "strategy-clusters"))
+    assert f"{NUM_PROFILES} clusters hold" in text
+    assert "Write <expression> 1 → Write <expression> 2" in text
+    assert "synthetic/Write" not in text
+    assert "→ … (9 KCs)" in text
+
+
+def test_a_home_without_strategies_has_one_section_that_says_so(write):
+    text = write(None, answers=example_query())
+    assert "edpipe train strategy" in words(section(text, "strategies"))
+    assert 'id="strategy-' not in text
+
+
+@pytest.mark.parametrize(
+    ("lost", "name", "said"),
+    [
+        ("evaluation/summary.json", "strategies", "edpipe evaluate strategy"),
+        ("evaluation/learning_curve.parquet", "strategy-budget", "No learning curve was drawn"),
+    ],
+)
+def test_a_missing_part_of_the_run_is_named(run, write, lost, name, said):
+    (run / lost).unlink()
+    assert said in words(section(write(run), name))
+
+
+def test_missing_clusters_are_named(run, write):
+    text = write(run, answers=example_query())
+    assert "There are no clusters of strategies yet" in words(section(text, "strategy-clusters"))
+
+
+def test_a_missing_map_is_named_beside_the_profiles(run, write):
+    assert "There is no map" in words(section(write(run), "strategy-clusters"))
+
+
+def test_an_evaluation_without_groups_departures_or_calibration_says_so(run, write):
+    change(run, "metrics.parquet", lambda frame: frame.filter(pl.col("subset") == "all"))
+    change(run, "calibration.parquet", lambda frame: frame.clear())
+    text = write(run)
+    assert "no mastery groups" in words(section(text, "strategy-equity"))
+    assert "Departures, where a student leaves" in words(section(text, "strategies"))
+    assert "calibration of the predictor's confidence was not measured" in words(section(text, "strategies"))
+
+
+def test_scores_without_intervals_are_shown_without(run, write):
+    nothing = pl.lit(float("nan"))
+    change(
+        run, "metrics.parquet", lambda frame: frame.with_columns(nothing.alias("low"), nothing.alias("high"))
+    )
+    text = write(run)
+    assert "nan" not in words(text).lower().split()
+    assert ENOUGH not in text
+    assert section(text, "strategy-groups").count('class="mark') > 2
