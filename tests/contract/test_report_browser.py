@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
-from report_example import example_query, example_run
+from report_example import example_run
+from strategy_report_example import example_map, example_strategy_query, example_strategy_run
 
 from edpipe.evaluation.report import write_report
 from edpipe.settings import load_settings
@@ -26,7 +27,7 @@ SWITCHES = [
     "--disable-component-update",
     "--disable-sync",
 ]
-NUM_FIGURES = 9
+NUM_FIGURES = 17
 SMALLEST_TEXT = 9.0
 
 # Marks of every visible drawing: how many there are, and how many cover no pixel at all.
@@ -64,7 +65,13 @@ OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElemen
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("home")
     settings = load_settings("smoke", file=home / "edpipe.toml", home=home, progress="none")
-    return write_report(settings, run_dir=example_run(home / "runs"), query=example_query())
+    example_map(settings.clusters_dir)
+    return write_report(
+        settings,
+        run_dir=example_run(home / "runs"),
+        strategy_run_dir=example_strategy_run(home / "runs"),
+        query=example_strategy_query(),
+    )
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from edpipe.evaluation.report.trained import Trained, read_trained
 from edpipe.evaluation.results import EVALUATION_FOLDER
 
 EXACT = "exact_match"
-LOOKUP = "problem mode"
+LOOKUP = "lookup"
 BUDGETS_FILE = "learning_curve.parquet"
 MAP_FILE = "map.parquet"
 
@@ -37,7 +37,7 @@ class StrategyRun:
 
     @property
     def lookup(self) -> str | None:
-        """The baseline to beat: the most frequent strategy of the problem, else the best baseline."""
+        """The baseline to beat: the most frequent strategy of the problem, else of the section."""
         baselines = [model for model in self.trained.models if model not in self.trained.learned]
         return LOOKUP if LOOKUP in baselines else next(iter(baselines), None)
 

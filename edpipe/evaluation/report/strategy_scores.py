@@ -29,6 +29,7 @@ SUBSETS = (
     ("seen_problems", "Problems met in training"),
     ("departures", "Departures"),
 )
+SEEN = ("seen_problems", "On problems met in training a parameter-free lookup is enough")
 SPLITS = {"test": "test attempts", "valid": "validation attempts", "train": "training attempts"}
 
 
@@ -54,16 +55,17 @@ def strategy_scores(run: StrategyRun) -> Section:
 
 def enough(run: StrategyRun) -> list[str]:
     """Return a sentence where a lookup without parameters predicts as well as the predictor."""
-    predictor, lookup = run.row(run.predictor), run.row(run.lookup)
-    if predictor is None or lookup is None or run.predictor == run.lookup:
-        return []
-    worst = predictor["value"] if absent(predictor["low"]) else predictor["low"]
-    if lookup["value"] < worst:
-        return []
-    return [
-        f"A parameter-free lookup is enough here: {run.lookup!r} predicts {percent(lookup['value'])} of the "
-        f"strategies exactly, the predictor {run.predictor!r} {_value(predictor)}."
-    ]
+    for subset, start in (("all", "A parameter-free lookup is enough here"), SEEN):
+        predictor, lookup = run.row(run.predictor, subset), run.row(run.lookup, subset)
+        if predictor is None or lookup is None or run.predictor == run.lookup:
+            continue
+        least = predictor["value"] if absent(predictor["low"]) else predictor["low"]
+        if lookup["value"] >= least:
+            return [
+                f"{start}: {run.lookup!r} predicts {percent(lookup['value'])} of the strategies exactly, "
+                f"the predictor {run.predictor!r} {_value(predictor)}."
+            ]
+    return []
 
 
 def strategy_figure(run: StrategyRun) -> list[tuple[str, str, str]]:

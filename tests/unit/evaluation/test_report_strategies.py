@@ -102,7 +102,7 @@ def test_text_from_data_is_escaped(report):
 def test_the_lookup_is_marked_as_the_one_to_beat(report):
     rows = section(report, "strategies").split("<tr>")[1:]
     marked = [row for row in rows if "the one to beat" in row]
-    assert all("problem mode" in row for row in marked)
+    assert all(">lookup<" in row for row in marked)
     assert len(marked) == 2
 
 
@@ -114,12 +114,26 @@ def test_a_predictor_ahead_of_the_lookup_gets_no_warning(report):
 def test_a_lookup_within_the_interval_of_the_predictor_is_said_to_be_enough(tmp_path, write, gain):
     text = write(example_strategy_run(tmp_path, gain=gain))
     first = words(text.split('class="warnings"')[1].split("</section>")[0])
-    assert f"{ENOUGH}: 'problem mode' predicts 56.0 %" in first
+    assert f"{ENOUGH}: 'lookup' predicts 56.0 %" in first
+
+
+def test_a_lookup_that_is_enough_only_where_the_problem_is_known_is_said_so(run, write):
+    worse = (pl.col("model") == "transformer") & (pl.col("subset") == "seen_problems")
+    change(
+        run,
+        "metrics.parquet",
+        lambda frame: frame.with_columns(
+            pl.when(worse).then(0.5).otherwise(pl.col(name)).alias(name) for name in ("value", "low", "high")
+        ),
+    )
+    text = write(run)
+    assert ENOUGH not in text
+    assert "On problems met in training a parameter-free lookup is enough" in text
 
 
 def test_the_predictor_is_a_key_figure_beside_the_lookup(report):
     shown = words(report.split('<dl class="key">')[1].split("</dl>")[0])
-    assert "Strategies predicted exactly 60.0 % transformer, 58.0 % – 62.0 %; problem mode 56.0 %" in shown
+    assert "Strategies predicted exactly 60.0 % transformer, 58.0 % – 62.0 %; lookup 56.0 %" in shown
 
 
 def test_departures_are_told_in_words(report):
