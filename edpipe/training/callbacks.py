@@ -6,9 +6,9 @@ import csv
 import math
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from pytorch_lightning import LightningModule, Trainer
@@ -16,7 +16,8 @@ from pytorch_lightning.callbacks import Callback
 
 from edpipe.errors import TrainingError
 from edpipe.progress import Mode, Track, track
-from models.tracing.lightning_module import KnowledgeTracingModule, plain_state
+from edpipe.training.figures import Figures
+from models.optimization import OptimizedModule, plain_state
 
 # Looking at a loss waits for the device; weights that went wrong stay wrong until the next look.
 BATCHES_BETWEEN_LOOKS = 20
@@ -24,28 +25,20 @@ LAST_FILE = "last.ckpt"
 BEST_FILE = "best.pt"
 
 
-@dataclass(frozen=True)
-class Epoch:
-    """Figures of one epoch.
-
-    Attributes
-    ----------
-    epoch
-        Number from 0.
-    train_loss, valid_loss
-        Mean binary cross-entropy; validation with the averaged weights.
-    valid_auc
-        Area under the ROC curve over all scored validation steps.
-    """
-
-    epoch: int
-    train_loss: float
-    valid_loss: float
-    valid_auc: float
+F = TypeVar("F", bound=Figures)
 
 
 class FiniteLoss(Callback):
-    """Stop with a :class:`TrainingError` when the loss is no number any more."""
+    """Stop with a :class:`TrainingError` when the loss is no number any more.
+
+    Parameters
+    ----------
+    family
+        Group of settings that the message names.
+    """
+
+    def __init__(self, family: str) -> None:
+        self._family = family
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -61,12 +54,12 @@ class FiniteLoss(Callback):
                 where=f"epoch {trainer.current_epoch}, batch {batch_idx}",
                 found=repr(loss),
                 expected="a finite number",
-                next_step="Lower `tracing.learning_rate`; with 16-bit precision, take `32-true`.",
+                next_step=f"Lower `{self._family}.learning_rate`; with 16-bit precision, take `32-true`.",
                 state="The last finished epoch's checkpoint is kept.",
             )
 
 
-class EpochKeeper(Callback):
+class EpochKeeper(Callback, Generic[F]):
     """Write curves, the best weights and a checkpoint after each epoch; stop when nothing gets better.
 
     All files appear by rename, weights before the checkpoint that speaks of them, so a run killed at any
@@ -76,24 +69,32 @@ class EpochKeeper(Callback):
     ----------
     run_dir
         Folder to write to.
+    figures
+        What an epoch is described by.
     patience
-        Epochs without a better validation AUC before the stop.
+        Epochs without a better score on validation before the stop.
     on_epoch
         Called with each epoch's figures after everything is written.
     """
 
     def __init__(
-        self, run_dir: Path, *, patience: int, on_epoch: Callable[[Epoch], None] | None = None
+        self,
+        run_dir: Path,
+        figures: type[F],
+        *,
+        patience: int,
+        on_epoch: Callable[[F], None] | None = None,
     ) -> None:
         self._run_dir = run_dir
+        self._figures = figures
         self._patience = patience
         self._on_epoch = on_epoch
-        self.epochs: list[Epoch] = []
+        self.epochs: list[F] = []
 
     @property
-    def best(self) -> Epoch | None:
-        """The first epoch with the highest validation AUC."""
-        return max(self.epochs, key=lambda epoch: epoch.valid_auc, default=None)
+    def best(self) -> F | None:
+        """The first epoch with the highest score."""
+        return max(self.epochs, key=lambda epoch: epoch.score, default=None)
 
     @property
     def is_done(self) -> bool:
@@ -106,22 +107,17 @@ class EpochKeeper(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over the figures of the epochs before."""
-        self.epochs = [Epoch(**values) for values in state_dict["epochs"]]
+        self.epochs = [self._figures(**values) for values in state_dict["epochs"]]
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the epoch."""
-        metrics = trainer.callback_metrics
-        epoch = Epoch(
-            trainer.current_epoch,
-            float(metrics["train/loss"]),
-            float(metrics["valid/loss"]),
-            float(metrics["valid/auc"]),
-        )
+        figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        epoch = self._figures.of(trainer.current_epoch, figures)
         self.epochs.append(epoch)
         trainer.should_stop = trainer.should_stop or self.is_done
         if trainer.is_global_zero:
             self._write_curves()
-            if self.best is epoch and isinstance(pl_module, KnowledgeTracingModule):
+            if self.best is epoch and isinstance(pl_module, OptimizedModule):
                 _replace(
                     self._run_dir / BEST_FILE,
                     lambda path: torch.save(plain_state(pl_module.trained()), path),
@@ -148,13 +144,19 @@ class ShowProgress(Callback):
 
     Parameters
     ----------
+    family
+        What is trained.
+    keeper
+        Holds the figures of the epochs.
     mode
         How to show it.
     total
         Batches that the training would take if it did not stop early.
     """
 
-    def __init__(self, mode: Mode, total: int) -> None:
+    def __init__(self, family: str, keeper: EpochKeeper[Any], mode: Mode, total: int) -> None:
+        self._family = family
+        self._keeper = keeper
         self._mode = mode
         self._total = total
         self._stack = ExitStack()
@@ -163,7 +165,7 @@ class ShowProgress(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin to show."""
         del pl_module
-        shown = track("train tracing", total=self._total, unit="batches", mode=self._mode)
+        shown = track(f"train {self._family}", total=self._total, unit="batches", mode=self._mode)
         self._track = self._stack.enter_context(shown)
         self._track.advance(trainer.global_step)
 
@@ -177,10 +179,9 @@ class ShowProgress(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the epoch's figures."""
-        del pl_module
-        if self._track is not None:
-            auc = float(trainer.callback_metrics.get("valid/auc", math.nan))
-            self._track.note(f"epoch {trainer.current_epoch + 1}, validation AUC {auc:.4f}")
+        del trainer, pl_module
+        if self._track is not None and self._keeper.epochs:
+            self._track.note(self._keeper.epochs[-1].words)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop showing."""

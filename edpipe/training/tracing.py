@@ -19,11 +19,12 @@ from edpipe.datasets.tracing_batches import TracingDataModule
 from edpipe.datasets.tracing_source import tracing_dataset
 from edpipe.errors import TrainingError
 from edpipe.settings import Settings, TracingSettings
-from edpipe.training.callbacks import BEST_FILE, LAST_FILE, Epoch, EpochKeeper, FiniteLoss, ShowProgress
+from edpipe.training.callbacks import BEST_FILE, LAST_FILE, EpochKeeper
+from edpipe.training.epochs import run_epochs
+from edpipe.training.figures import Epoch
 from edpipe.training.run import RUN_FILE, TRACER_FILE, TrainingRun, read_run
-from edpipe.training.trainer import build_trainer, fit
 from models.tracing import AttentionConfig, DKTConfig, TracerConfig, build_tracer
-from models.tracing.lightning_module import KnowledgeTracingModule, OptimizerConfig
+from models.tracing.lightning_module import KnowledgeTracingModule
 
 RUN_KEY_LENGTH = 16
 TRACER_FORMAT = 1
@@ -161,7 +162,7 @@ def _train(
     run: TrainingRun,
     config: TracerConfig,
     on_epoch: Callable[[Epoch], None] | None,
-) -> EpochKeeper:
+) -> EpochKeeper[Epoch]:
     """Run the epochs that are missing."""
     tracing = settings.tracing
     data = TracingDataModule(
@@ -170,50 +171,19 @@ def _train(
         batch_size=tracing.batch_size,
         seed=settings.seed,
     )
-    keeper = EpochKeeper(run.run_dir, patience=tracing.patience, on_epoch=on_epoch)
-    checkpoint = _checkpoint(run, keeper)
-    if keeper.is_done or len(keeper.epochs) >= tracing.max_epochs:
-        return keeper
-    # The caller's random numbers stay as they were.
-    with torch.random.fork_rng():
-        torch.manual_seed(settings.seed)
-        batches = data.batches_per_epoch
-        total = batches * tracing.max_epochs
-        progress = ShowProgress(settings.progress, total)
-        callbacks = [FiniteLoss(), progress, keeper]
-        trainer = build_trainer(tracing, run.run_dir, max_epochs=tracing.max_epochs, callbacks=callbacks)
-        ranks = trainer.world_size
-        optimizer = OptimizerConfig(
-            learning_rate=tracing.learning_rate,
-            weight_decay=tracing.weight_decay,
-            warmup_steps=max(1, batches // (2 * ranks)),
-            total_steps=max(1, total // ranks),
-            ema_decay=tracing.ema_decay,
-            seed=settings.seed,
-        )
-        module = KnowledgeTracingModule(build_tracer(config), optimizer)
-        fit(trainer, module, data, checkpoint=checkpoint)
+    keeper = EpochKeeper(run.run_dir, Epoch, patience=tracing.patience, on_epoch=on_epoch)
+    run_epochs(
+        tracing,
+        lambda optimizer: KnowledgeTracingModule(build_tracer(config), optimizer),
+        data,
+        keeper,
+        family="tracing",
+        run_dir=run.run_dir,
+        batches=data.batches_per_epoch,
+        seed=settings.seed,
+        progress=settings.progress,
+    )
     return keeper
-
-
-def _checkpoint(run: TrainingRun, keeper: EpochKeeper) -> Path | None:
-    """Return the checkpoint to go on from, after ``keeper`` has read its past from it."""
-    path = run.run_dir / LAST_FILE
-    if not path.exists():
-        return None
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        keeper.load_state_dict(state["callbacks"][keeper.state_key])
-    except Exception as error:
-        raise TrainingError(
-            "The checkpoint of an interrupted training cannot be read.",
-            where=str(path),
-            found=f"{type(error).__name__}: {error}",
-            expected="a checkpoint written by this version",
-            next_step="Start the training anew with `edpipe train tracing --fresh`.",
-            state="Nothing was changed.",
-        ) from error
-    return path
 
 
 def _write_tracer(

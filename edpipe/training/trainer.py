@@ -9,17 +9,40 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal, Protocol
 
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.callbacks import Callback
 
-from edpipe.settings import TracingSettings
-
 GRADIENT_CLIP = 1.0
 
 
+class TrainerSettings(Protocol):
+    """The settings of a family that Lightning gets as they are."""
+
+    @property
+    def accelerator(self) -> str:
+        """Lightning's accelerator."""
+        ...
+
+    @property
+    def devices(self) -> str:
+        """Lightning's devices."""
+        ...
+
+    @property
+    def precision(self) -> Literal["32-true", "bf16-mixed", "16-mixed"]:
+        """Lightning's precision."""
+        ...
+
+    @property
+    def strategy(self) -> str:
+        """Lightning's strategy."""
+        ...
+
+
 def build_trainer(
-    settings: TracingSettings, run_dir: Path, *, max_epochs: int, callbacks: Sequence[Callback]
+    settings: TrainerSettings, run_dir: Path, *, max_epochs: int, callbacks: Sequence[Callback]
 ) -> Trainer:
     """Return a Trainer that writes nothing by itself and shows nothing.
 

@@ -170,7 +170,7 @@ class TransformerStrategyModel(StrategyModel):
         after = []
         for number, layer in enumerate(self._decoder_layers()):
             hidden, kept = layer.step(hidden, seen[:, :, number].flatten(0, 1))
-            after.append(kept.unflatten(0, (rows, beams)))
+            after.append(kept.view(rows, beams, *kept.shape[1:]))
         return hidden.view(rows, beams, -1), torch.stack(after, dim=2)
 
     def _mastery_bias(self, batch: StrategyBatch) -> Tensor:
