@@ -15,16 +15,16 @@ def from_milliseconds(evaluator: MacroEvaluator, milliseconds: exp.Expression) -
 
 
 @macro()
+def to_milliseconds(evaluator: MacroEvaluator, time: exp.Expression) -> exp.Expression:
+    """Return a time as a count of milliseconds since 1970, exactly."""
+    return evaluator.parse_one(f"EPOCH_MS({time.sql('duckdb')})")
+
+
+@macro()
 def hash_share(evaluator: MacroEvaluator, word: exp.Expression, salt: exp.Expression) -> exp.Expression:
     """Return a number in [0, 1) from the first 8 hex digits of md5(salt:word); the same everywhere."""
     digits = evaluator.parse_one(f"SUBSTR(MD5({salt.sql('duckdb')} || ':' || {word.sql('duckdb')}), 1, 8)")
     return evaluator.parse_one(f"CAST('0x' || {digits.sql('duckdb')} AS UBIGINT) / 4294967296.0")
-
-
-@macro()
-def split_list(evaluator: MacroEvaluator, text: exp.Expression) -> exp.Expression:
-    """Return one row a part of a `;` list."""
-    return evaluator.parse_one(f"UNNEST(STRING_SPLIT({text.sql('duckdb')}, ';'))")
 
 
 @macro()

@@ -25,7 +25,7 @@ MODEL (
     source_row INT
   ),
   column_descriptions (
-    source = 'Where the row comes from: ednet or assistments.',
+    source = 'Where the row comes from: ednet, assistments, kddcup, datashop or mathia.',
     student_key = 'Dense number of the student, from 1, unique over sources.',
     student_id = 'Published student id.',
     action_number = 'Order of the actions of the student by time and source row, from 1.',
@@ -33,7 +33,7 @@ MODEL (
     acted_at = 'When, UTC, shifted.',
     action_type = 'enter, respond, submit, quit, play_audio, … as published.',
     item_id = 'Published id with its prefix: q question, b bundle, e explanation, l lecture, p payment item, c coupon.',
-    bundle_id = 'Published bundle of the item; null where the source has none.',
+    bundle_id = 'Published bundle of the item, or the problem of a tutor''s step; null where the source has none.',
     entry_point = 'Where in the app: diagnosis, sprint, …; null on purchases.',
     user_answer = 'Choice a-d of respond and erase actions.',
     is_correct = 'Right or wrong, on respond actions; a change of mind is a row of its own.',

@@ -18,14 +18,14 @@ MODEL (
     is_first_row BOOLEAN
   ),
   column_descriptions (
-    source = 'Where the row comes from: ednet or assistments.',
+    source = 'Where the row comes from: ednet, assistments, kddcup, datashop or mathia.',
     student_id = 'Published student id.',
     row_number = 'Position of the row within the student over all files, from 1.',
     source_file = 'File the row was read from.',
     source_row = 'Order within the student in that file, from 1.',
     split = 'train, valid or test when the file name says so.',
-    item_id = 'Published item id: EdNet question, ASSISTments problem (or `kc:` and the skill where no problem is published).',
-    kc_id = 'Published knowledge component: EdNet tag as text, ASSISTments skill.',
+    item_id = 'Published item id: EdNet question, ASSISTments problem (or `kc:` and the skill where no problem is published), step of a tutor''s problem.',
+    kc_id = 'Published knowledge component: EdNet tag as text, ASSISTments skill, KC of a tutor behind its data set.',
     is_correct = 'Right or wrong; null where the source has neither 0 nor 1.',
     elapsed_seconds = 'Seconds to the first response.',
     interaction_number = 'Order of the interactions of the student, from 1.',

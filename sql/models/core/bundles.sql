@@ -11,8 +11,8 @@ MODEL (
     num_items BIGINT
   ),
   column_descriptions (
-    source = 'Where the row comes from: ednet or assistments.',
-    bundle_id = 'Published bundle of the item; null where the source has none.',
+    source = 'Where the row comes from: ednet, assistments, kddcup, datashop or mathia.',
+    bundle_id = 'Published bundle of the item, or the problem of a tutor''s step; null where the source has none.',
     explanation_id = 'Published explanation of the bundle.',
     part = 'TOEIC part 1-7; null where unknown.',
     num_items = 'Items of the bundle in the contents tables.'

@@ -23,14 +23,14 @@ MODEL (
     num_violations BIGINT
   ),
   column_descriptions (
-    source = 'Where the row comes from: ednet or assistments.',
+    source = 'Where the row comes from: ednet, assistments, kddcup, datashop or mathia.',
     student_key = 'Dense number of the student, from 1, unique over sources.',
     student_id = 'Published student id.',
     context_number = 'Visit to a bundle, explanation or lecture: the student''s enter actions counted, from 1.',
     level = 'Archive the row comes from: the highest of kt2, kt3, kt4 present for the student.',
     context_type = 'bundle, explanation or lecture, by the prefix of the item; else unknown.',
     item_id = 'Published id of what was entered (b…, e… or l…).',
-    bundle_id = 'Published bundle of the item; null where the source has none.',
+    bundle_id = 'Published bundle of the item, or the problem of a tutor''s step; null where the source has none.',
     entry_point = 'Where in the app it was entered.',
     platform = 'mobile or web.',
     entered_at = 'When entered, UTC.',

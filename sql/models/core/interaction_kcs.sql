@@ -18,15 +18,15 @@ MODEL (
     is_correct BOOLEAN
   ),
   column_descriptions (
-    source = 'Where the row comes from: ednet or assistments.',
+    source = 'Where the row comes from: ednet, assistments, kddcup, datashop or mathia.',
     group_id = 'The interaction: student_key times 10,000,000 plus interaction_number.',
     student_key = 'Dense number of the student, from 1, unique over sources.',
     student_id = 'Published student id.',
     interaction_number = 'Order of the interactions of the student, from 1.',
     item_key = 'Dense number of the item, from 1, unique over sources.',
-    item_id = 'Published item id: EdNet question, ASSISTments problem (or `kc:` and the skill where no problem is published).',
+    item_id = 'Published item id: EdNet question, ASSISTments problem (or `kc:` and the skill where no problem is published), step of a tutor''s problem.',
     kc_key = 'Dense number of the knowledge component, from 1, unique over sources.',
-    kc_id = 'Published knowledge component: EdNet tag as text, ASSISTments skill.',
+    kc_id = 'Published knowledge component: EdNet tag as text, ASSISTments skill, KC of a tutor behind its data set.',
     num_kcs = 'Rows of this group.',
     answered_at = 'When answered, UTC.',
     is_correct = 'Right or wrong; null where unanswered.'

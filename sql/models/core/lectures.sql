@@ -12,10 +12,10 @@ MODEL (
     deployed_at TIMESTAMPTZ
   ),
   column_descriptions (
-    source = 'Where the row comes from: ednet or assistments.',
+    source = 'Where the row comes from: ednet, assistments, kddcup, datashop or mathia.',
     lecture_id = 'Published lecture id.',
     part = 'TOEIC part, 0 for the whole test; null where unknown.',
-    kc_id = 'Published knowledge component: EdNet tag as text, ASSISTments skill.',
+    kc_id = 'Published knowledge component: EdNet tag as text, ASSISTments skill, KC of a tutor behind its data set.',
     video_seconds = 'Length of the video, seconds; null where unknown.',
     deployed_at = 'When put into the app, UTC; null where unknown.'
   ),

@@ -11,7 +11,7 @@ MODEL (
     num_questions BIGINT
   ),
   column_descriptions (
-    source = 'Where the row comes from: ednet or assistments.',
+    source = 'Where the row comes from: ednet, assistments, kddcup, datashop or mathia.',
     offer_id = 'Published id: p… a payment item, c… a coupon.',
     offer_type = 'pass, paygo or the coupon type; null where unknown.',
     validity_seconds = 'How long it is valid, seconds.',

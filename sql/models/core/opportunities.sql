@@ -15,7 +15,7 @@ MODEL (
     answered_at TIMESTAMPTZ
   ),
   column_descriptions (
-    source = 'Where the row comes from: ednet or assistments.',
+    source = 'Where the row comes from: ednet, assistments, kddcup, datashop or mathia.',
     student_key = 'Dense number of the student, from 1, unique over sources.',
     kc_key = 'Dense number of the knowledge component, from 1, unique over sources.',
     item_key = 'Dense number of the item, from 1, unique over sources.',

@@ -15,7 +15,7 @@ MODEL (
   ),
   column_descriptions (
     check_name = 'What is checked.',
-    source = 'Source of the rows: ednet or assistments.',
+    source = 'Source of the rows: ednet, assistments, kddcup, datashop or mathia.',
     relation = 'Raw relation, level or table that is looked at.',
     observed = 'Count that was found.',
     expected = 'Count that was expected; null where the check only tells a number.',

@@ -12,7 +12,7 @@ MODEL (
     raw_text TEXT
   ),
   column_descriptions (
-    source = 'Where the row comes from: ednet or assistments.',
+    source = 'Where the row comes from: ednet, assistments, kddcup, datashop or mathia.',
     relation = 'Raw relation the row was meant for.',
     file = 'File or archive member.',
     source_row = 'Data row in the file, from 1.',

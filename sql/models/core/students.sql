@@ -2,7 +2,7 @@ MODEL (
   name core.students,
   kind FULL,
   grain (source, student_id),
-  description 'One row a student on any level of any source, with the part of the split that the student is wholly in.',
+  description 'One row a student on any level of any source, with the part of the split that the student is wholly in. Students of tutors come first, so that their keys are known before their steps are counted.',
   columns (
     student_key INT,
     source TEXT,
@@ -14,12 +14,12 @@ MODEL (
   ),
   column_descriptions (
     student_key = 'Dense number of the student, from 1, unique over sources.',
-    source = 'Where the row comes from: ednet or assistments.',
+    source = 'Where the row comes from: ednet, assistments, kddcup, datashop or mathia.',
     student_id = 'Published student id.',
-    split = 'train, valid or test: as the source file says, else by a hash of the student id.',
+    split = 'train, valid or test: as the source file says (ASSISTments only), else by a hash of the student id.',
     num_interactions = 'Interactions of the student in core.interactions; 0 for students known from actions only.',
-    first_answered_at = 'First answer, UTC; null without dated answers.',
-    last_answered_at = 'Last answer, UTC; null without dated answers.'
+    first_answered_at = 'First answer, UTC (tutors: local clock as if UTC); null without dated answers.',
+    last_answered_at = 'Last answer, UTC (tutors: local clock as if UTC); null without dated answers.'
   ),
   audits (
     unique_values(columns := (student_key)),
@@ -58,8 +58,29 @@ WITH seen AS (
     CAST(NULL AS BIGINT) AS last_milliseconds
   FROM core.answer_rows
   GROUP BY source, student_id
+), of_tutors AS (
+  SELECT
+    student_key,
+    COUNT(*) AS num_interactions,
+    MIN(started_at) AS first_answered_at,
+    MAX(started_at) AS last_answered_at
+  FROM core.steps
+  GROUP BY student_key
 ), students AS (
   SELECT
+    tutors.student_key AS tutor_key,
+    tutors.source,
+    tutors.student_id,
+    CAST(NULL AS TEXT) AS named_split,
+    @hash_share(tutors.student_id, @split_salt) AS share,
+    COALESCE(of_tutors.num_interactions, 0) AS num_interactions,
+    of_tutors.first_answered_at,
+    of_tutors.last_answered_at
+  FROM core.tutor_students AS tutors
+  LEFT JOIN of_tutors ON tutors.student_key = of_tutors.student_key
+  UNION ALL
+  SELECT
+    CAST(NULL AS BIGINT) AS tutor_key,
     source,
     student_id,
     MIN(split) AS named_split,
@@ -71,7 +92,7 @@ WITH seen AS (
   GROUP BY source, student_id
 )
 SELECT
-  ROW_NUMBER() OVER (ORDER BY source, LENGTH(student_id), student_id) AS student_key,
+  ROW_NUMBER() OVER (ORDER BY tutor_key NULLS LAST, source, LENGTH(student_id), student_id) AS student_key,
   source,
   student_id,
   COALESCE(

@@ -11,7 +11,7 @@ MODEL (
     num_correct BIGINT
   ),
   column_descriptions (
-    source = 'Where the row comes from: ednet or assistments.',
+    source = 'Where the row comes from: ednet, assistments, kddcup, datashop or mathia.',
     hour = 'Start of the hour, UTC.',
     num_interactions = 'Interactions answered in the hour.',
     num_students = 'Students with an interaction in the hour.',

@@ -13,9 +13,9 @@ MODEL (
     difficulty DOUBLE
   ),
   column_descriptions (
-    source = 'Where the row comes from: ednet or assistments.',
+    source = 'Where the row comes from: ednet, assistments, kddcup, datashop or mathia.',
     item_key = 'Dense number of the item, from 1, unique over sources.',
-    item_id = 'Published item id: EdNet question, ASSISTments problem (or `kc:` and the skill where no problem is published).',
+    item_id = 'Published item id: EdNet question, ASSISTments problem (or `kc:` and the skill where no problem is published), step of a tutor''s problem.',
     num_answers = 'Answers of training students.',
     num_correct = 'Right answers of training students.',
     share_correct = 'num_correct divided by num_answers.',

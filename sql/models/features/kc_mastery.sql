@@ -15,11 +15,11 @@ MODEL (
     last_answered_at TIMESTAMPTZ
   ),
   column_descriptions (
-    source = 'Where the row comes from: ednet or assistments.',
+    source = 'Where the row comes from: ednet, assistments, kddcup, datashop or mathia.',
     student_key = 'Dense number of the student, from 1, unique over sources.',
     student_id = 'Published student id.',
     kc_key = 'Dense number of the knowledge component, from 1, unique over sources.',
-    kc_id = 'Published knowledge component: EdNet tag as text, ASSISTments skill.',
+    kc_id = 'Published knowledge component: EdNet tag as text, ASSISTments skill, KC of a tutor behind its data set.',
     num_opportunities = 'Answers on the component.',
     num_correct = 'Right answers.',
     mastery = 'Weighted share of right answers in [0, 1]; weights are mastery_decay to the number of later opportunities.',

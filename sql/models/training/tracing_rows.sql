@@ -16,7 +16,7 @@ MODEL (
     is_first_row BOOLEAN
   ),
   column_descriptions (
-    source = 'Where the row comes from: ednet or assistments.',
+    source = 'Where the row comes from: ednet, assistments, kddcup, datashop or mathia.',
     student_key = 'Dense number of the student, from 1, unique over sources.',
     student_id = 'Published student id.',
     split = 'train, valid or test: the part of the split the student is wholly in.',

@@ -1,0 +1,70 @@
+"""Lists, which engines handle by functions of different names: one macro each."""
+
+from sqlglot import exp
+from sqlmesh import macro
+from sqlmesh.core.macros import MacroEvaluator
+
+
+@macro()
+def split_list(evaluator: MacroEvaluator, text: exp.Expression) -> exp.Expression:
+    """Return one row a part of a `;` list."""
+    return evaluator.parse_one(f"UNNEST(STRING_SPLIT({_sql(text)}, ';'))")
+
+
+@macro()
+def split_cell(evaluator: MacroEvaluator, cell: exp.Expression) -> exp.Expression:
+    """Return one row a part of a `~~` list."""
+    return evaluator.parse_one(f"UNNEST(STRING_SPLIT({_sql(cell)}, '~~'))")
+
+
+@macro()
+def each_of(evaluator: MacroEvaluator, values: exp.Expression) -> exp.Expression:
+    """Return one row an entry; several of these side by side run in parallel."""
+    return evaluator.parse_one(f"UNNEST({_sql(values)})")
+
+
+@macro()
+def each_position(evaluator: MacroEvaluator, values: exp.Expression) -> exp.Expression:
+    """Return one row an entry: its position from 1; runs in parallel with @each_of."""
+    return evaluator.parse_one(f"GENERATE_SUBSCRIPTS({_sql(values)}, 1)")
+
+
+@macro()
+def entry_at(evaluator: MacroEvaluator, values: exp.Expression, position: exp.Expression) -> exp.Expression:
+    """Return the entry at a position from 1; null beyond the end."""
+    return evaluator.parse_one(f"LIST_EXTRACT({_sql(values)}, {_sql(position)})")
+
+
+@macro()
+def position_of(evaluator: MacroEvaluator, values: exp.Expression, value: exp.Expression) -> exp.Expression:
+    """Return where a value stands in a list, from 1."""
+    return evaluator.parse_one(f"LIST_POSITION({_sql(values)}, {_sql(value)})")
+
+
+@macro()
+def num_entries(evaluator: MacroEvaluator, values: exp.Expression) -> exp.Expression:
+    """Return the length of a list."""
+    return evaluator.parse_one(f"LEN({_sql(values)})")
+
+
+@macro()
+def list_by(evaluator: MacroEvaluator, value: exp.Expression, *order: exp.Expression) -> exp.Expression:
+    """Aggregate values into a list in an order."""
+    keys = ", ".join(_sql(key) for key in order)
+    return evaluator.parse_one(f"ARRAY_AGG({_sql(value)} ORDER BY {keys})")
+
+
+@macro()
+def empty_list(evaluator: MacroEvaluator, kind: exp.Expression) -> exp.Expression:
+    """Return a list without entries, of a type."""
+    return evaluator.parse_one(f"CAST([] AS {_sql(kind)}[])")
+
+
+@macro()
+def joined_text(evaluator: MacroEvaluator, values: exp.Expression) -> exp.Expression:
+    """Return the entries of a list of texts, one a line."""
+    return evaluator.parse_one(f"ARRAY_TO_STRING({_sql(values)}, CHR(10))")
+
+
+def _sql(expression: exp.Expression) -> str:
+    return expression.sql("duckdb")

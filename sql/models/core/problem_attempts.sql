@@ -1,0 +1,122 @@
+MODEL (
+  name core.problem_attempts,
+  kind FULL,
+  grain (attempt_key),
+  description 'One row a student, problem and view: the unit whose strategy is predicted. Its steps may be interrupted by those of other problems. Clocks are local and kept as if they were UTC.',
+  columns (
+    attempt_key BIGINT,
+    source TEXT,
+    dataset TEXT,
+    student_key INT,
+    student_id TEXT,
+    section_key INT,
+    section_id TEXT,
+    problem_key INT,
+    problem_id TEXT,
+    problem_view INT,
+    attempt_number INT,
+    started_at TIMESTAMPTZ,
+    ended_at TIMESTAMPTZ,
+    elapsed_seconds DOUBLE,
+    num_steps BIGINT,
+    num_tagged_steps BIGINT,
+    num_kcs BIGINT,
+    num_scored BIGINT,
+    num_correct BIGINT,
+    num_incorrects BIGINT,
+    num_hints BIGINT,
+    is_interrupted BOOLEAN,
+    split TEXT,
+    published_split TEXT
+  ),
+  column_descriptions (
+    attempt_key = 'The problem attempt: student_key times 1,000,000 plus the interaction_number of its first step.',
+    source = 'Where the row comes from: kddcup, datashop or mathia.',
+    dataset = 'Name of the data set: the file name without train, test, master, transactions.',
+    student_key = 'Dense number of the student, from 1, unique over sources.',
+    student_id = 'Published student id; of tutors: data set and published id.',
+    section_key = 'Dense number of the section, from 1.',
+    section_id = 'Section of the curriculum: data set and published hierarchy.',
+    problem_key = 'Dense number of the problem, from 1.',
+    problem_id = 'Problem: section and published name.',
+    problem_view = 'Time the student meets the problem as published, from 1; 1 where not published.',
+    attempt_number = 'Order of the problem attempts of the student by their first step, from 1.',
+    started_at = 'First action, local clock as if UTC; null in blank rows.',
+    ended_at = 'Last action, local clock as if UTC; null in blank rows.',
+    elapsed_seconds = 'Seconds on the steps together, those of unknown time left out.',
+    num_steps = 'Steps.',
+    num_tagged_steps = 'Steps with a knowledge component other than bookkeeping.',
+    num_kcs = 'Length of the strategy: knowledge components of the steps, repeats counted, bookkeeping left out.',
+    num_scored = 'Steps whose first attempt is known.',
+    num_correct = 'Steps whose first attempt was right.',
+    num_incorrects = 'Wrong answers.',
+    num_hints = 'Hints.',
+    is_interrupted = 'True where steps of another attempt of the student stand between.',
+    split = 'train, valid or test: the part of the split the student is wholly in.',
+    published_split = 'Word of the file name: train, valid, test or master; the first by name where files differ; null where there is none.'
+  ),
+  audits (
+    unique_values(columns := (attempt_key)),
+    unique_combination_of_columns(columns := (student_key, attempt_number)),
+    unique_combination_of_columns(columns := (student_key, problem_key, problem_view)),
+    not_null(columns := (attempt_key, source, dataset, student_key, student_id, section_key, section_id, problem_key, problem_id, problem_view, attempt_number, split)),
+    same_total(here := SUM(num_steps), relation := core.steps, there := COUNT(*)),
+    accepted_values(column := split, is_in := ('train', 'valid', 'test'))
+  )
+);
+
+WITH attempts AS (
+  SELECT
+    attempt_key,
+    MIN(source) AS source,
+    MIN(dataset) AS dataset,
+    student_key,
+    MIN(section_key) AS section_key,
+    problem_key,
+    problem_view,
+    MIN(interaction_number) AS first_number,
+    MAX(interaction_number) AS last_number,
+    MIN(started_at) AS started_at,
+    MAX(COALESCE(ended_at, started_at)) AS ended_at,
+    SUM(elapsed_seconds) AS elapsed_seconds,
+    COUNT(*) AS num_steps,
+    SUM(CASE WHEN num_kcs > 0 THEN 1 ELSE 0 END) AS num_tagged_steps,
+    SUM(num_kcs) AS num_kcs,
+    SUM(CASE WHEN is_correct IS NULL THEN 0 ELSE 1 END) AS num_scored,
+    SUM(CASE WHEN is_correct THEN 1 ELSE 0 END) AS num_correct,
+    COALESCE(SUM(incorrects), 0) AS num_incorrects,
+    COALESCE(SUM(hints), 0) AS num_hints,
+    MIN(published_split) AS published_split
+  FROM core.steps
+  GROUP BY attempt_key, student_key, problem_key, problem_view
+), problems AS (
+  SELECT DISTINCT problem_key, problem_id, section_id FROM core.problem_steps
+)
+SELECT
+  attempts.attempt_key,
+  attempts.source,
+  attempts.dataset,
+  attempts.student_key,
+  students.student_id,
+  attempts.section_key,
+  problems.section_id,
+  attempts.problem_key,
+  problems.problem_id,
+  attempts.problem_view,
+  ROW_NUMBER() OVER (PARTITION BY attempts.student_key ORDER BY attempts.first_number) AS attempt_number,
+  attempts.started_at,
+  attempts.ended_at,
+  attempts.elapsed_seconds,
+  attempts.num_steps,
+  attempts.num_tagged_steps,
+  attempts.num_kcs,
+  attempts.num_scored,
+  attempts.num_correct,
+  attempts.num_incorrects,
+  attempts.num_hints,
+  attempts.last_number - attempts.first_number + 1 > attempts.num_steps AS is_interrupted,
+  students.split,
+  attempts.published_split
+FROM attempts
+INNER JOIN core.students AS students ON attempts.student_key = students.student_key
+INNER JOIN problems ON attempts.problem_key = problems.problem_key

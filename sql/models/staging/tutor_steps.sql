@@ -1,0 +1,102 @@
+MODEL (
+  name staging.tutor_steps,
+  kind VIEW,
+  grain (source, source_file, source_row),
+  description 'Student-step roll-ups of tutors, one row a source row, with names and units of this warehouse. Ids begin with the data set, so files of one source do not mix.',
+  columns (
+    source TEXT,
+    dataset TEXT,
+    source_file TEXT,
+    source_row INT,
+    published_row INT,
+    published_split TEXT,
+    student_id TEXT,
+    section_id TEXT,
+    problem_id TEXT,
+    problem_view INT,
+    item_id TEXT,
+    started_milliseconds BIGINT,
+    step_start_milliseconds BIGINT,
+    correct_milliseconds BIGINT,
+    ended_milliseconds BIGINT,
+    elapsed_seconds DOUBLE,
+    correct_elapsed_seconds DOUBLE,
+    error_elapsed_seconds DOUBLE,
+    first_attempt TEXT,
+    is_correct BOOLEAN,
+    incorrects INT,
+    hints INT,
+    corrects INT,
+    kc_models TEXT[],
+    kc_cells TEXT[],
+    opportunity_cells TEXT[]
+  ),
+  column_descriptions (
+    source = 'Where the row comes from: kddcup, datashop or mathia.',
+    dataset = 'Name of the data set: the file name without train, test, master, transactions.',
+    source_file = 'File the row was read from.',
+    source_row = 'Data row in its file, from 1.',
+    published_row = 'Column Row of the file: neither dense nor from 1.',
+    published_split = 'Word of the file name: train, valid, test or master; null where it has none. Not the split of the student.',
+    student_id = 'Published student id; of tutors: data set and published id.',
+    section_id = 'Section of the curriculum: data set and published hierarchy.',
+    problem_id = 'Problem: section and published name.',
+    problem_view = 'Time the student meets the problem as published, from 1; 1 where not published.',
+    item_id = 'Step: problem and published step name; null where no step is named.',
+    started_milliseconds = 'First action on the step, milliseconds since 1970 of the clock as written; else the first right answer, else the last action; null in blank rows.',
+    step_start_milliseconds = 'Start of the step, milliseconds since 1970 of the clock as written; inferred by the publisher; null after long gaps.',
+    correct_milliseconds = 'First right answer, milliseconds since 1970 of the clock as written.',
+    ended_milliseconds = 'Last action on the step, milliseconds since 1970 of the clock as written.',
+    elapsed_seconds = 'Seconds on the step; null after long gaps.',
+    correct_elapsed_seconds = 'Seconds on a step whose first attempt was right.',
+    error_elapsed_seconds = 'Seconds on a step whose first attempt was wrong or a hint.',
+    first_attempt = 'correct, incorrect or hint; null where blank.',
+    is_correct = 'True where the first attempt was right; a hint first is an error; null where blank.',
+    incorrects = 'Wrong answers on the step.',
+    hints = 'Hints on the step, each change of the hint level counted.',
+    corrects = 'Right answers on the step.',
+    kc_models = 'KC models of the file, parallel to kc_cells.',
+    kc_cells = 'KCs of each model, several joined by ~~.',
+    opportunity_cells = 'Published opportunities of each model, parallel to the KCs of its cell.'
+  ),
+  audits (
+    not_null(columns := (source, dataset, source_file, source_row, student_id, section_id, problem_id)),
+    accepted_values(column := first_attempt, is_in := ('correct', 'incorrect', 'hint')),
+    forall(criteria := (incorrects >= 0, hints >= 0, corrects >= 0))
+  )
+);
+
+SELECT
+  source,
+  dataset,
+  source_file,
+  source_row,
+  published_row,
+  split AS published_split,
+  dataset || '/' || student_id AS student_id,
+  dataset || '/' || COALESCE(problem_hierarchy, 'no section') AS section_id,
+  dataset || '/' || COALESCE(problem_hierarchy, 'no section') || '/' || COALESCE(problem_name, 'no problem') AS problem_id,
+  COALESCE(problem_view, 1) AS problem_view,
+  dataset || '/' || COALESCE(problem_hierarchy, 'no section') || '/' || COALESCE(problem_name, 'no problem') || '/' || step_name AS item_id,
+  COALESCE(first_transaction_milliseconds, correct_transaction_milliseconds, step_end_milliseconds) AS started_milliseconds,
+  step_start_milliseconds,
+  correct_transaction_milliseconds AS correct_milliseconds,
+  step_end_milliseconds AS ended_milliseconds,
+  CASE WHEN step_duration_seconds >= 0 THEN step_duration_seconds END AS elapsed_seconds,
+  CASE WHEN correct_step_duration_seconds >= 0 THEN correct_step_duration_seconds END AS correct_elapsed_seconds,
+  CASE WHEN error_step_duration_seconds >= 0 THEN error_step_duration_seconds END AS error_elapsed_seconds,
+  first_attempt,
+  first_attempt = 'correct' AS is_correct,
+  incorrects,
+  hints,
+  corrects,
+  kc_models,
+  kc_cells,
+  opportunity_cells
+FROM (
+  SELECT 'kddcup' AS source, kddcup.* FROM raw.kddcup_steps AS kddcup
+  UNION ALL
+  SELECT 'datashop' AS source, datashop.* FROM raw.datashop_steps AS datashop
+  UNION ALL
+  SELECT 'mathia' AS source, mathia.* FROM raw.mathia_steps AS mathia
+) AS steps
