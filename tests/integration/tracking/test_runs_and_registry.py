@@ -179,3 +179,68 @@ def test_a_version_without_a_validation_score_is_refused(store):
     register(store, run_id=run.run_id, run_key="bare", source=f"runs:/{run.run_id}/model", name="bare")
     with pytest.raises(RegistryError, match="no validation score"):
         promote(store, "bare")
+
+
+def predictor(store, name, run_key, log_loss, exact_match, worst_group=None):
+    """Register a version of the strategy family; each test's name must be its own."""
+    with start_run(store, "strategy", run_key) as run:
+        pass
+    tags = {
+        "valid.log_loss": str(log_loss),
+        "valid.exact_match": str(exact_match),
+        "data.fingerprint": "data1",
+        "data.split": "students",
+    }
+    if worst_group is not None:
+        tags["valid.worst_group_exact_match"] = str(worst_group)
+    return register(
+        store, run_id=run.run_id, run_key=run_key, source=f"runs:/{run.run_id}/model", name=name, tags=tags
+    )
+
+
+@pytest.fixture
+def strategy_contest(monkeypatch):
+    """Let any name of a test follow the rules of predictors of strategies."""
+    from edpipe.tracking import promotion
+
+    monkeypatch.setattr(promotion, "contest_of", lambda _name: promotion.STRATEGY)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "is_promoted"),
+    [
+        ((0.50, 0.6, 0.40), True),
+        ((0.50, 0.6, 0.45), True),
+        ((0.50, 0.9, 0.39), False),
+        ((0.60, 0.9, 0.90), False),
+        ((0.50, 0.6, None), True),
+        ((float("nan"), 0.9, 0.90), False),
+    ],
+)
+def test_a_predictor_must_have_a_lower_loss_and_not_be_worse_for_its_worst_group(
+    candidate, is_promoted, store, strategy_contest
+):
+    name = f"predictor-{'-'.join(str(value) for value in candidate)}"
+    predictor(store, name, "key1", 0.6, 0.5, 0.40)
+    assert promote(store, name).is_promoted
+    predictor(store, name, "key2", *candidate)
+    decided = promote(store, name)
+    assert decided.is_promoted is is_promoted
+    assert decided.scores["champion.exact_match"] == 0.5
+    if candidate[0] == 0.50 and not is_promoted:
+        assert "worst" in decided.reason
+    assert champion(store, name).version == (2 if is_promoted else 1)
+
+
+def test_families_are_judged_by_their_own_metrics():
+    from edpipe.tracking.promotion import contest_of
+
+    assert contest_of("strategy").beside == ("exact_match",)
+    assert contest_of("strategy").guard
+    assert contest_of("tracing").beside == ("auc",)
+    assert not contest_of("tracing").guard
+
+
+def test_advice_names_the_family(store):
+    with pytest.raises(RegistryError, match="edpipe train strategy"):
+        champion(store, "strategy")

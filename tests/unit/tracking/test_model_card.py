@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
+from edpipe.tracking.card_words import STRATEGY, WORDS
 from edpipe.tracking.environment import code_version, environment_tags, requirements
 from edpipe.tracking.model_card import CardFacts, model_card
 
@@ -99,3 +100,51 @@ def test_code_version_outside_a_checkout_is_unknown(tmp_path):
 def test_environment_names_python_and_pins():
     assert environment_tags()["environment.python"].startswith("3.")
     assert any(pin.startswith("torch==") for pin in requirements())
+
+
+def strategy_facts() -> CardFacts:
+    names = ["model", "split", "subset", "metric", "value", "low", "high", "num_interactions", "num_students"]
+    rows = [
+        (model, split, subset, metric, base, base - 0.1, base + 0.1, 100, 20)
+        for model, base in (("transformer", 0.625), ("lookup", 0.5))
+        for split in ("valid", "test")
+        for subset in ("all", "departures", "mastery:low", "mastery:gap")
+        for metric in ("exact_match", "jaccard")
+    ]
+    return facts(
+        name="strategy",
+        model="transformer",
+        source="kddcup",
+        splits={"train": {"students": 14, "attempts": 3456}},
+        metrics=pl.DataFrame(rows, schema=names, orient="row"),
+        calibration=facts().calibration.with_columns(model=pl.lit("transformer")),
+        words=STRATEGY,
+        statements=("A lookup is enough here.",),
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# Model card: strategy (transformer)",
+        "Test exact match 0.625 (0.525 to 0.725)",
+        "## Beside the baselines\n\n- A lookup is enough here.",
+        "| train | 14 | 3,456 |",
+        "research only",
+        "### Test split, where the student leaves the usual strategy",
+        "| lookup | 0.500 (0.400 to 0.600) |",
+        "| low | 0.625 (0.525 to 0.725) |",
+        "| predicted | observed | attempts |",
+        'mlflow.pyfunc.load_model("models:/strategy@champion")',
+    ],
+)
+def test_the_card_of_a_predictor_tells(text):
+    assert text in model_card(strategy_facts())
+
+
+def test_every_family_has_words_of_its_own():
+    assert len({words.summary for words in WORDS.values()}) == len(WORDS) == 2
+
+
+def test_a_card_without_statements_has_no_empty_section():
+    assert "Beside the baselines" not in model_card(facts())

@@ -1,0 +1,60 @@
+"""Prediction tables: one Parquet file each, replaced by rename, with what it was made from in its footer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from edpipe.settings import Settings
+
+FILE = "part-0.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class MadeFrom:
+    """The registered model that made a table, and a digest of what it was asked about."""
+
+    model_name: str
+    model_version: int
+    data_fingerprint: str
+
+    def footer(self) -> dict[str, str]:
+        """Return what the file's footer holds."""
+        return {
+            "edpipe.model_name": self.model_name,
+            "edpipe.model_version": str(self.model_version),
+            "edpipe.data_fingerprint": self.data_fingerprint,
+        }
+
+
+def table_path(settings: Settings, table: str) -> Path:
+    """Return the file of ``predictions.<table>``."""
+    return settings.predictions_dir / table / FILE
+
+
+def is_made_from(settings: Settings, table: str, made_from: MadeFrom) -> bool:
+    """Tell whether the present table was made from exactly this."""
+    path = table_path(settings, table)
+    if not path.exists():
+        return False
+    metadata: Mapping[bytes, bytes] = pq.read_schema(path).metadata or {}
+    return all(metadata.get(key.encode()) == value.encode() for key, value in made_from.footer().items())
+
+
+def replace_table(settings: Settings, table: str, frame: pl.DataFrame, made_from: MadeFrom) -> Path:
+    """Write a table beside the old one and rename it: a reader finds the old rows or the new ones."""
+    path = table_path(settings, table)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The name does not end in .parquet: nobody who reads the folder takes half a file.
+    scratch = path.with_name(f".{FILE}.writing")
+    rows = frame.to_arrow()
+    try:
+        pq.write_table(rows.replace_schema_metadata(made_from.footer()), scratch, compression="zstd")
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,91 @@
+"""The verbs ask the family that was named, and refuse runs of another."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import edpipe
+from edpipe import learning
+from edpipe.errors import SettingsError, TrainingError
+from edpipe.learning import FAMILIES, MODELS, models_on
+
+
+class AskedError(Exception):
+    """The family was asked."""
+
+
+class FakeFamily:
+    name = "strategy"
+
+    def train(self, settings, **given):
+        raise AskedError("train", given)
+
+    def evaluate(self, settings, run):
+        raise AskedError("evaluate", run.run_key)
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    monkeypatch.setitem(FAMILIES, "strategy", FakeFamily())
+
+
+def write_run(settings, model):
+    folder = settings.runs_dir / "key"
+    folder.mkdir(parents=True)
+    facts = {"run_key": "key", "config": {}, "options": {}, "fingerprint": "f", "source": "s", "steps": "x"}
+    (folder / "run.json").write_text(json.dumps({"format": 1, **facts, "model": model}))
+    return folder
+
+
+def test_both_families_are_there():
+    assert MODELS == ("tracing", "strategy")
+    assert all(family.name == name for name, family in FAMILIES.items())
+
+
+def test_training_asks_the_family_that_was_named(settings, fake):
+    with pytest.raises(AskedError) as asked:
+        edpipe.train("strategy", settings, resume=False, dry_run=True)
+    assert asked.value.args == ("train", {"resume": False, "dry_run": True, "on_made": None})
+
+
+def test_evaluation_takes_the_newest_run_of_the_family(settings, fake):
+    write_run(settings, "strategy")
+    with pytest.raises(AskedError) as asked:
+        edpipe.evaluate("strategy", settings)
+    assert asked.value.args == ("evaluate", "key")
+
+
+def test_a_run_of_another_family_is_refused(settings, fake):
+    folder = write_run(settings, "tracing")
+    with pytest.raises(TrainingError, match="edpipe evaluate tracing"):
+        edpipe.evaluate("strategy", settings, run_dir=folder)
+
+
+@pytest.mark.parametrize(
+    "verb", [edpipe.train, edpipe.evaluate, edpipe.promote, edpipe.score, edpipe.versions]
+)
+def test_an_unknown_family_is_refused_with_the_closest_one(verb, settings):
+    with pytest.raises(SettingsError, match="Did you mean 'strategy'"):
+        verb("strategies", settings)
+
+
+def test_families_are_those_whose_source_is_there(settings):
+    assert models_on(settings, ["ednet"]) == ["tracing"]
+    assert models_on(settings, ["kddcup", "ednet"]) == ["tracing", "strategy"]
+    assert models_on(settings, ["mathia"]) == []
+
+
+def test_status_tells_embeddings_clusters_and_runs_of_both_families(settings):
+    for folder, file in (
+        (settings.embeddings_dir, "embedding.json"),
+        (settings.clusters_dir, "clusters.json"),
+    ):
+        (folder / "key").mkdir(parents=True)
+        (folder / "key" / file).write_text("{}")
+    write_run(settings, "strategy")
+    told = "\n".join(learning.trained_lines(settings))
+    assert "Embeddings: 1" in told
+    assert "Clusterings: 1" in told
+    assert "Training runs of strategy: 1" in told

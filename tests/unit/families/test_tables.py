@@ -1,0 +1,33 @@
+"""Prediction tables are replaced whole and know what they were made from."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from edpipe.families.tables import MadeFrom, is_made_from, replace_table, table_path
+
+MADE_FROM = MadeFrom("strategy", 2, "data1")
+
+
+def test_a_table_knows_the_version_and_the_data_it_was_made_from(settings):
+    assert not is_made_from(settings, "strategies", MADE_FROM)
+    path = replace_table(settings, "strategies", pl.DataFrame({"x": [1]}), MADE_FROM)
+    assert path == table_path(settings, "strategies")
+    assert pl.read_parquet(path)["x"].to_list() == [1]
+    assert is_made_from(settings, "strategies", MADE_FROM)
+    assert not is_made_from(settings, "strategies", MadeFrom("strategy", 3, "data1"))
+    assert not is_made_from(settings, "strategies", MadeFrom("strategy", 2, "data2"))
+
+
+def test_a_failure_leaves_the_old_table_and_no_other_file(settings, monkeypatch):
+    path = replace_table(settings, "strategies", pl.DataFrame({"x": [1]}), MADE_FROM)
+
+    def fail(*_arguments: object, **_named: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr("edpipe.families.tables.pq.write_table", fail)
+    with pytest.raises(OSError, match="disk full"):
+        replace_table(settings, "strategies", pl.DataFrame({"x": [2]}), MADE_FROM)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert pl.read_parquet(path)["x"].to_list() == [1]
