@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edpipe.datasets.strategy import Places, StrategyDataset
 from edpipe.errors import TrainingError
+from edpipe.mastery.folding import apply_fold_map, fold_in, unit_length
 
 Vectors = NDArray[np.float32]
 KINDS = ("students", "problems", "sections", "kcs")
@@ -39,6 +40,9 @@ class Embedding:
     manifest
         What it was made from and how: key, source, fingerprint of the dataset, settings, seed, seconds,
         peak memory, and the comparison of mastery estimators.
+    fold_map
+        Takes the summed KC vectors of a new student to where training would put him; see
+        :func:`~edpipe.mastery.folding.fit_fold_map`. Shape ``(dim + 1, dim)``; None takes them as they are.
     """
 
     students: Vectors
@@ -48,6 +52,7 @@ class Embedding:
     mastery: pl.DataFrame
     kc_mean: NDArray[np.float64]
     manifest: Mapping[str, Any] = field(default_factory=dict)
+    fold_map: NDArray[np.float64] | None = None
 
     @property
     def dim(self) -> int:
@@ -58,8 +63,8 @@ class Embedding:
         """Return the vector of the student of each attempt, as known before the attempt begins.
 
         A student of the training attempts has the learned vector. Another's is made of the KCs of earlier
-        attempts: their vectors weighted by the number of scored steps and the shrunken share right, summed
-        and set to length 1; zeros where there is no earlier answer.
+        attempts: their vectors weighted by the number of scored steps and the shrunken share right, summed,
+        mapped by ``fold_map`` and set to length 1; zeros where there is no earlier answer.
 
         Parameters
         ----------
@@ -75,30 +80,29 @@ class Embedding:
         ndarray
             Shape ``(n, dim)``.
         """
-        found = self.students[dataset.student[rows]]
-        is_new = ~found.any(axis=1)
-        if not is_new.any():
+        found: Vectors = self.students[dataset.student[rows]]
+        new = np.flatnonzero(~found.any(axis=1))
+        if not len(new):
             return found
-        for place in np.flatnonzero(is_new):
-            found[place] = self._folded(dataset, int(rows[place]), shrinkage)
+        stop = np.asarray(rows, dtype=np.int64)[new]
+        folded = fold_in(
+            dataset.observations,
+            np.searchsorted(dataset.student, dataset.student[stop]),
+            stop,
+            kcs=self.kcs,
+            kc_mean=self.kc_mean,
+            shrinkage=shrinkage,
+        )
+        found[new] = folded if self.fold_map is None else apply_fold_map(folded, self.fold_map)
         return found
-
-    def _folded(self, dataset: StrategyDataset, row: int, shrinkage: float) -> Vectors:
-        student = dataset.student[row]
-        first = int(np.searchsorted(dataset.student, student))
-        earlier = dataset.observations.filter(pl.col("attempt").is_between(first, row, closed="left"))
-        counts = earlier.group_by("kc").agg(pl.col("num_scored", "num_correct").sum()).sort("kc")
-        kcs = counts["kc"].to_numpy()
-        scored = counts["num_scored"].to_numpy()
-        share = (counts["num_correct"].to_numpy() + shrinkage * self.kc_mean[kcs]) / (scored + shrinkage)
-        return normalized(((scored * share)[:, None] * self.kcs[kcs]).sum(axis=0, keepdims=True))[0]
 
     def save(self, folder: Path) -> Path:
         """Write the folder; the manifest is renamed into place last, so what has one is whole."""
         folder.mkdir(parents=True, exist_ok=True)
         scratch = folder / f".{VECTORS_FILE}"
         with scratch.open("wb") as file:
-            np.savez(file, kc_mean=self.kc_mean, **{name: getattr(self, name) for name in KINDS})
+            arrays = {name: getattr(self, name) for name in (*KINDS, "kc_mean", "fold_map")}
+            np.savez(file, **{name: array for name, array in arrays.items() if array is not None})
         scratch.replace(folder / VECTORS_FILE)
         self.mastery.write_parquet(folder / f".{MASTERY_FILE}")
         (folder / f".{MASTERY_FILE}").replace(folder / MASTERY_FILE)
@@ -127,13 +131,11 @@ def load_embedding(folder: Path) -> Embedding:
             next_step="Run `edpipe embed`.",
         )
     with np.load(folder / VECTORS_FILE) as stored:
-        vectors = {name: stored[name] for name in (*KINDS, "kc_mean")}
+        vectors = {name: stored[name] for name in stored.files}
     manifest = json.loads(path.read_text(encoding="utf-8"))
     return Embedding(mastery=pl.read_parquet(folder / MASTERY_FILE), manifest=manifest, **vectors)
 
 
 def normalized(vectors: NDArray[np.floating[Any]]) -> Vectors:
     """Return the vectors set to length 1; zeros stay zeros. Shape ``(n, dim)``."""
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    found: Vectors = (vectors / np.where(length > 0, length, 1)).astype(np.float32)
-    return found
+    return unit_length(vectors)
