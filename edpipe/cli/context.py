@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,5 +65,15 @@ def _nested(values: tuple[str, ...]) -> dict[str, Any]:
         inner = nested
         for group in groups:
             inner = inner.setdefault(group, {})
-        inner[last] = value
+        inner[last] = _value(value)
     return nested
+
+
+def _value(text: str) -> object:
+    """Read a list, such as ``[0.1, 0.5]``; the settings read all else."""
+    if not text.startswith("["):
+        return text
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text

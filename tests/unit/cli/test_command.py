@@ -58,6 +58,13 @@ def test_a_bug_is_shown_with_its_traceback(monkeypatch):
         command.main()
 
 
+def test_a_set_flag_may_hold_a_list():
+    assert _nested(("strategy.curve_budgets=[0.1, 0.5]", "warehouse.kc_models=[Rules")) == {
+        "strategy": {"curve_budgets": [0.1, 0.5]},
+        "warehouse": {"kc_models": "[Rules"},
+    }
+
+
 def test_set_flags_are_nested():
     assert _nested(("tracing.size=64", "seed=3")) == {"tracing": {"size": "64"}, "seed": "3"}
     assert Options().values == ()
