@@ -106,7 +106,7 @@ def score(
     random = np.random.default_rng(seed)
     parts = []
     for first in range(0, num_draws, DRAWS_AT_ONCE):
-        weights = _student_weights(len(keys), min(DRAWS_AT_ONCE, num_draws - first), random)
+        weights = student_weights(len(keys), min(DRAWS_AT_ONCE, num_draws - first), random)
         parts.append(blocks.draw(weights))
     draws = {metric: np.concatenate([part[metric] for part in parts] or [np.empty(0)]) for metric in METRICS}
     draws["auc"] = draws["auc"] + (values["auc"] - blocks.binned_auc)
@@ -161,8 +161,8 @@ class _Blocks:
         return auc_from_counts(counts[1::2].astype(np.float64), counts[0::2].astype(np.float64))
 
 
-def _student_weights(num_students: int, num_draws: int, random: np.random.Generator) -> NDArray[np.uint8]:
-    """Return how often each student is drawn. Shape ``(num_students, num_draws)``."""
+def student_weights(num_students: int, num_draws: int, random: np.random.Generator) -> NDArray[np.uint8]:
+    """Return how often each student is drawn with replacement. Shape ``(num_students, num_draws)``."""
     weights = np.empty((num_students, num_draws), dtype=np.uint8)
     for draw in range(num_draws):
         drawn = random.integers(0, num_students, size=num_students)

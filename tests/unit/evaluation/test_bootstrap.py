@@ -21,7 +21,7 @@ def answers(num_students: int, num_rows: int, *, seed: int = 0, spread: float = 
 def test_draws_equal_scores_of_copied_rows():
     student, right, probability = answers(12, 300)
     found = score(student, right, probability, num_draws=5, seed=11).draws
-    weights = bootstrap._student_weights(12, 5, np.random.default_rng(11))
+    weights = bootstrap.student_weights(12, 5, np.random.default_rng(11))
     for draw in range(5):
         rows = np.repeat(np.arange(300), weights[student, draw])
         copied = right[rows], probability[rows]
@@ -35,7 +35,7 @@ def test_draws_equal_scores_of_copied_rows():
 def test_binned_auc_draws_stay_within_a_hundred_thousandth_of_exact_ones():
     student, right, probability = answers(400, 60_000)
     found = score(student, right, probability, num_draws=6, seed=2).draws["auc"]
-    weights = bootstrap._student_weights(400, 6, np.random.default_rng(2))
+    weights = bootstrap.student_weights(400, 6, np.random.default_rng(2))
     exact = [
         metrics.auc(right[rows], probability[rows])
         for rows in (np.repeat(np.arange(60_000), weights[student, draw]) for draw in range(6))

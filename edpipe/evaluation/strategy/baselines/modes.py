@@ -97,9 +97,9 @@ def problem_mode() -> ModeBaseline:
     return ModeBaseline("problem_mode", (by_problem,))
 
 
-def lookup() -> ModeBaseline:
+def lookup(name: str = "lookup") -> ModeBaseline:
     """Return the most frequent strategy of the problem, else of the section: the baseline to beat."""
-    return ModeBaseline("lookup", (by_problem, by_section, everything))
+    return ModeBaseline(name, (by_problem, by_section, everything))
 
 
 def group_lookup(name: str, group: Keys) -> ModeBaseline:
