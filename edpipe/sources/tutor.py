@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-import numpy as np
+import polars as pl
 
 from edpipe.errors import SourceError
-from edpipe.raw import RAW_SCHEMAS
+from edpipe.progress import track
+from edpipe.raw import RAW_SCHEMAS, relation_dir
 from edpipe.settings import Settings
 from edpipe.sources.landing import (
     IngestReport,
     RelationPlan,
+    RelationResult,
     ShardContent,
     ShardJob,
     describe_input,
@@ -25,7 +26,9 @@ from edpipe.sources.landing import (
     shard_key,
 )
 from edpipe.sources.tutor_header import Relation, TutorLayout, detect_layout
-from edpipe.sources.tutor_rows import TutorFile, decode, read_rows, sample_of
+from edpipe.sources.tutor_pieces import LONGEST_HEADER, Head, Piece, cut, cut_quickly, read_bytes, read_head
+from edpipe.sources.tutor_rows import JOINER, TutorFile, decode, read_rows, sample_of
+from edpipe.sources.workers import num_workers
 
 SUFFIXES: Final = (".txt", ".csv", ".tsv", ".tab")
 # Part of every shard's key: raise it when the same file would give other rows.
@@ -33,9 +36,10 @@ READER_VERSION: Final = 1
 SYNTHETIC: Final = "synthetic_"
 TERMS: Final = "DataShop terms of use: research only, rows may not be passed on"
 _RELATIONS: Final[tuple[Relation, ...]] = ("steps", "transactions")
-_LONGEST_HEADER: Final = 2**20
 _NAMED_MODELS: Final = 6
 _SMALL_BYTES: Final = 32 * 2**20
+_LARGE_BYTES: Final = 256 * 2**20
+_LOOKS: Final = (LONGEST_HEADER, 16 * LONGEST_HEADER, 512 * LONGEST_HEADER)
 _ROLE: Final = re.compile(
     r"^(?P<dataset>.+?)[_.-](?P<role>train|valid|test|master|transactions|student_step)(?:[_.-].*)?$", re.I
 )
@@ -43,22 +47,11 @@ _SPLITS: Final = ("train", "valid", "test", "master")
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
-    """Lines between two bytes of a file."""
-
-    start: int
-    end: int
-    first_row: int
-
-
-@dataclass(frozen=True, slots=True)
 class _File:
     path: Path
     described: TutorFile
-    newline: str
-    header_end: int
-    pieces: list[_Piece] = field(default_factory=list)
-    is_utf8: bool = True
+    head: Head
+    pieces: list[Piece]
 
 
 def ingest_tutor(
@@ -94,22 +87,103 @@ def ingest_tutor(
         If there is no such file, one named has no known header or a layout that this source does not
         have, two have the same name, or too many rows are refused. The earlier state is left.
     """
-    files, left_out = _find(source, paths, settings)
+    files, left_out = _find(source, paths)
     _refuse_same_names([file.path for file in files])
+    files = _cut(source, files, settings, dry_run=dry_run)
     results = []
     for relation in _RELATIONS:
         chosen = [file for file in files if file.described.layout.relation == relation]
         if not chosen:
             continue
-        plan = _plan(source, relation, chosen, left_out)
+        plan = _plan(source, relation, chosen, left_out, dry_run=dry_run)
         # Starting a process takes as long as reading a small file.
         is_small = sum(job.weight for job in plan.jobs) < _SMALL_BYTES
-        workers = 1 if is_small else settings.ingest.workers or os.cpu_count() or 1
-        results.append(land(settings, plan, max_rejects=max_rejects, dry_run=dry_run, workers=workers))
+        workers = 1 if is_small else num_workers(settings.ingest.workers)
+        result = land(settings, plan, max_rejects=max_rejects, dry_run=dry_run, workers=workers)
+        results.append(_with_unequal(settings, result))
     return IngestReport(results, dry_run=dry_run)
 
 
-def _plan(source: str, relation: Relation, files: Sequence[_File], left_out: Sequence[Path]) -> RelationPlan:
+def _find(source: str, paths: Sequence[Path]) -> tuple[list[_File], list[Path]]:
+    """Return the files to read, by name, and those of folders whose header says nothing."""
+    found: dict[Path, _File] = {}
+    left_out = []
+    for path in paths:
+        inside = path.is_dir()
+        candidates = [path]
+        if inside:
+            candidates = sorted(one for one in path.iterdir() if one.suffix.lower() in SUFFIXES)
+        for candidate in candidates:
+            if inside and not candidate.is_file():
+                left_out.append(candidate)
+                continue
+            head = read_head(candidate)
+            layout = head and detect_layout(head.line)
+            if head and layout and (source, layout.relation) in RAW_SCHEMAS:
+                found[candidate.resolve()] = _File(
+                    candidate, _describe(source, candidate, layout, head), head, []
+                )
+            elif inside:
+                left_out.append(candidate)
+            else:
+                raise _unknown_header(source, candidate, head.line if head else "", layout or None)
+    if not found:
+        raise SourceError(
+            "There is no tutor log.",
+            where=", ".join(map(str, paths)),
+            expected="files with a header of docs/data/datashop.md",
+            next_step="Check the path.",
+            state="Nothing was written.",
+        )
+    return sorted(found.values(), key=lambda file: file.path.name), left_out
+
+
+def _describe(source: str, path: Path, layout: TutorLayout, head: Head) -> TutorFile:
+    match = _ROLE.match(path.stem)
+    role = match["role"].lower() if match else ""
+    return TutorFile(
+        name=path.name,
+        source=source,
+        dataset=match["dataset"] if match else path.stem,
+        split=role if role in _SPLITS else None,
+        layout=layout,
+        sample=_sample(path, layout, head) if "sample" in layout.columns else "",
+    )
+
+
+def _sample(path: Path, layout: TutorLayout, head: Head) -> str:
+    """Return the sample of the first row that has as many cells as the header."""
+    for size in _LOOKS:
+        data = read_bytes(path, head.end, size)
+        sample = sample_of(decode(data)[0], layout, head.newline)
+        if sample is not None or len(data) < size:
+            return sample or ""
+    return ""
+
+
+def _cut(source: str, files: Sequence[_File], settings: Settings, *, dry_run: bool) -> list[_File]:
+    """Cut files into pieces; a dry run does not count rows, so it need not read files without quoting."""
+    size = settings.ingest.shard_mib * 2**20
+    total = sum(file.path.stat().st_size for file in files)
+    mode = settings.progress if total > _LARGE_BYTES and not dry_run else "none"
+    done = []
+    with track(f"Count the rows of {source}", total=total / 2**20, unit="MiB", mode=mode) as progress:
+        for file in files:
+            layout, pieces = file.described.layout, []
+            if dry_run and not layout.is_quoted:
+                cuts = cut_quickly(file.path, file.head, size)
+            else:
+                cuts = cut(file.path, file.head, size, separator=layout.separator, is_quoted=layout.is_quoted)
+            for piece in cuts:
+                pieces.append(piece)
+                progress.advance((piece.end - piece.start) / 2**20)
+            done.append(replace(file, pieces=pieces))
+    return done
+
+
+def _plan(
+    source: str, relation: Relation, files: Sequence[_File], left_out: Sequence[Path], *, dry_run: bool
+) -> RelationPlan:
     inputs = [describe_input(file.path) for file in files]
     jobs = [
         ShardJob(
@@ -123,14 +197,13 @@ def _plan(source: str, relation: Relation, files: Sequence[_File], left_out: Seq
                 piece.end,
             ),
             weight=piece.end - piece.start,
-            produce=partial(_produce, file.path, file.described, file.newline, piece),
+            produce=partial(_produce, file.path, file.described, file.head.newline, piece),
         )
         for file, entry in zip(files, inputs, strict=True)
         for piece in file.pieces
     ]
-    notes = [_note(file) for file in files]
+    notes = [_note(file, dry_run=dry_run) for file in files]
     notes += [f"{path.name}: left out, no header of a tutor log" for path in left_out]
-    notes.append("These rows are queried as raw Parquet: the SQL models do not read them yet.")
     synthetic = all(file.path.name.startswith(SYNTHETIC) for file in files)
     return RelationPlan(
         source=source,
@@ -143,138 +216,43 @@ def _plan(source: str, relation: Relation, files: Sequence[_File], left_out: Seq
     )
 
 
-def _note(file: _File) -> str:
+def _note(file: _File, *, dry_run: bool) -> str:
     layout = file.described.layout
     names = [one.model for one in layout.kc_models]
     models = ", ".join(names[:_NAMED_MODELS]) or "none"
     if len(names) > _NAMED_MODELS:
         models += f" and {len(names) - _NAMED_MODELS} more"
-    encoding = "UTF-8" if file.is_utf8 else "UTF-8 with other bytes read as Latin-1"
-    ends = {"\n": "", "\r": ", lines end with a carriage return"}[file.newline]
-    return f"{file.path.name}: {layout.name}, {encoding}{ends}, KC models: {models}"
+    is_utf8 = all(piece.is_utf8 for piece in file.pieces)
+    encoding = "" if dry_run else ", UTF-8" if is_utf8 else ", UTF-8 with other bytes read as Latin-1"
+    ends = {"\n": "", "\r": ", lines end with a carriage return"}[file.head.newline]
+    return f"{file.path.name}: {layout.name}{encoding}{ends}, KC models: {models}"
 
 
-def _produce(path: Path, described: TutorFile, newline: str, piece: _Piece) -> ShardContent:
-    with path.open("rb") as opened:
-        opened.seek(piece.start)
-        data = opened.read(piece.end - piece.start)
+def _produce(path: Path, described: TutorFile, newline: str, piece: Piece) -> ShardContent:
+    data = read_bytes(path, piece.start, piece.end - piece.start)
     return ShardContent(*read_rows(data, described, newline=newline, first_row=piece.first_row))
 
 
-def _find(source: str, paths: Sequence[Path], settings: Settings) -> tuple[list[_File], list[Path]]:
-    """Return the files to read, by name, and those of folders whose header says nothing."""
-    found: dict[Path, _File] = {}
-    left_out = []
-    for path in paths:
-        inside = path.is_dir()
-        candidates = [path]
-        if inside:
-            candidates = sorted(one for one in path.iterdir() if one.suffix.lower() in SUFFIXES)
-        for candidate in candidates:
-            head = _header(candidate)
-            layout = head and detect_layout(head[0])
-            if head and layout and (source, layout.relation) in RAW_SCHEMAS:
-                found[candidate.resolve()] = _describe(source, candidate, layout, head, settings)
-            elif inside:
-                left_out.append(candidate)
-            else:
-                raise _unknown_header(source, candidate, head[0] if head else "", layout or None)
-    if not found:
-        raise SourceError(
-            "There is no tutor log.",
-            where=", ".join(map(str, paths)),
-            expected="files with a header of docs/data/datashop.md",
-            next_step="Check the path.",
-            state="Nothing was written.",
-        )
-    return sorted(found.values(), key=lambda file: file.path.name), left_out
-
-
-def _header(path: Path) -> tuple[str, str, int] | None:
-    """Return the first line, what ends it, and where the next begins."""
-    try:
-        with path.open("rb") as opened:
-            start = opened.read(_LONGEST_HEADER)
-    except OSError as error:
-        raise SourceError(
-            "A tutor log cannot be read.",
-            where=str(path),
-            found=str(error),
-            next_step="Check the path and its permissions.",
-            state="Nothing was written.",
-        ) from error
-    newline = "\n" if b"\n" in start else "\r"
-    end = start.find(newline.encode())
-    line = start if end < 0 else start[:end]
-    return (decode(line)[0], newline, len(line) + (end >= 0)) if line.strip() else None
-
-
-def _describe(
-    source: str, path: Path, layout: TutorLayout, head: tuple[str, str, int], settings: Settings
-) -> _File:
-    match = _ROLE.match(path.stem)
-    role = match["role"].lower() if match else ""
-    described = TutorFile(
-        name=path.name,
-        source=source,
-        dataset=match["dataset"] if match else path.stem,
-        split=role if role in _SPLITS else None,
-        layout=layout,
-        sample=sample_of(_first_line(path, head[1], head[2]), layout),
+def _with_unequal(settings: Settings, result: RelationResult) -> RelationResult:
+    """Tell how many cells have another number of opportunities than of KCs: what they count is not known."""
+    if result.relation != "steps" or result.manifest is None or not result.shards_written:
+        return result
+    folder = relation_dir(settings.raw_dir, result.source, result.relation)
+    files = [folder / shard.file for shard in result.manifest.shards]
+    pairs = pl.scan_parquet(files).select(
+        kc=pl.col("kc_cells").explode(), opportunity=pl.col("opportunity_cells").explode()
     )
-    pieces, is_utf8 = [], True
-    for piece, is_clean in _pieces(
-        path, head[1], head[2], settings.ingest.shard_mib * 2**20, layout.is_quoted
-    ):
-        pieces.append(piece)
-        is_utf8 &= is_clean
-    return _File(path, described, head[1], head[2], pieces, is_utf8)
-
-
-def _first_line(path: Path, newline: str, start: int) -> str:
-    with path.open("rb") as opened:
-        opened.seek(start)
-        return decode(opened.read(_LONGEST_HEADER).split(newline.encode(), 1)[0])[0]
-
-
-def _pieces(
-    path: Path, newline: str, start: int, size: int, is_quoted: bool
-) -> Iterator[tuple[_Piece, bool]]:
-    """Cut a file at line ends outside quotes, and count the lines of each piece."""
-    end = newline.encode()
-    with path.open("rb") as opened:
-        opened.seek(start)
-        rest, row = b"", 1
-        while True:
-            block = opened.read(size)
-            data = rest + block
-            if not data:
-                return
-            cut = len(data) if len(block) < size else _last_end(data, end, is_quoted)
-            if cut:
-                whole = data[:cut]
-                yield _Piece(start, start + cut, row), not decode(whole)[1]
-                row += len(_ends(whole, end, is_quoted))
-                start += cut
-            rest = data[cut:]
-            if len(block) < size:
-                return
-
-
-def _last_end(data: bytes, end: bytes, is_quoted: bool) -> int:
-    if not is_quoted:
-        return data.rfind(end) + 1
-    ends = _ends(data, end, is_quoted=True)
-    return int(ends[-1]) + 1 if len(ends) else 0
-
-
-def _ends(data: bytes, end: bytes, is_quoted: bool) -> np.ndarray:
-    """Return the positions of line ends, of those outside quotes where quotes count."""
-    codes = np.frombuffer(data, dtype=np.uint8)
-    is_end = codes == end[0]
-    if is_quoted:
-        is_end &= (np.cumsum(codes == ord('"')) & 1) == 0
-    return np.flatnonzero(is_end)
+    unequal = pairs.filter(
+        pl.col("kc").str.count_matches(JOINER, literal=True)
+        != pl.col("opportunity").str.count_matches(JOINER, literal=True)
+    )
+    count = unequal.select(pl.len()).collect(engine="streaming").item()
+    if not count:
+        return result
+    note = (
+        f"{count:,} cells have another number of opportunities than of KCs: their opportunities are not used"
+    )
+    return replace(result, notes=(*result.notes, note))
 
 
 def _refuse_same_names(paths: Sequence[Path]) -> None:

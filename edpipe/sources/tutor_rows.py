@@ -28,6 +28,7 @@ _FIRST_ATTEMPT: Final = {
 }
 _TRUE, _FALSE = ("true", "1", "yes", "t"), ("false", "0", "no", "f")
 JOINER: Final = "~~"
+_COUNTS: Final = ("incorrects", "hints", "corrects", "problem_view")
 _NUMBERS: Final = {"INTEGER": pl.Int32, "DOUBLE": pl.Float64}
 
 
@@ -54,12 +55,12 @@ def decode(data: bytes) -> tuple[str, bool]:
         return data.decode("utf-8", errors="edpipe-latin-1"), True
 
 
-def sample_of(line: str, layout: TutorLayout) -> str:
-    """Return the sample that a data line belongs to; empty where there is none."""
-    cells, _ = _cells(line, layout, "\n", 1)
-    if "sample" not in layout.columns or not cells.height:
-        return ""
-    return _text(cells, layout.columns["sample"])[0] or ""
+def sample_of(text: str, layout: TutorLayout, newline: str) -> str | None:
+    """Return the sample of the first whole row; empty where none stands in it, None without such a row."""
+    cells, _ = _cells(text, layout, newline, 1)
+    if not cells.height:
+        return None
+    return _text(cells.head(1), layout.columns["sample"])[0] or ""
 
 
 def _as_latin_1(error: UnicodeError) -> tuple[str, int]:
@@ -111,26 +112,29 @@ def _cells(text: str, layout: TutorLayout, newline: str, first_row: int) -> tupl
         csv.field_size_limit(2**31 - 1)
         records: list[list[str]] = list(csv.reader(io.StringIO(text, newline=""), delimiter=layout.separator))
         raw = pl.Series("raw", [layout.separator.join(record) for record in records], dtype=pl.String)
-        fields = pl.Series("fields", records, dtype=pl.List(pl.String))
+        count = pl.Series("count", [len(record) for record in records], dtype=pl.UInt32)
     else:
+        records = []
         raw = pl.Series("raw", text.split(newline), dtype=pl.String).str.strip_chars_end("\r")
-        fields = raw.str.split(layout.separator).alias("fields")
-    lines = pl.DataFrame([raw, fields]).with_row_index("source_row", offset=first_row)
-    lines = lines.with_columns(pl.col("source_row").cast(pl.Int32)).filter(
-        pl.col("raw").str.strip_chars() != ""
+        count = raw.str.count_matches(layout.separator, literal=True).alias("count") + 1
+    lines = pl.DataFrame([raw, count]).with_row_index("source_row", offset=first_row)
+    lines = lines.with_columns(pl.col("source_row").cast(pl.Int32))
+    is_text = raw.str.strip_chars() != ""
+    is_whole = is_text & (count == width)
+    refused = lines.filter(is_text & ~is_whole).select(
+        "source_row", pl.format("{} fields instead of {}", "count", width).alias("reason"), "raw"
     )
-    is_whole = pl.col("fields").list.len() == width
-    refused = lines.filter(~is_whole).select(
-        "source_row",
-        pl.format("{} fields instead of {}", pl.col("fields").list.len(), width).alias("reason"),
-        "raw",
-    )
-    whole = lines.filter(is_whole).select(
-        "source_row", "raw", *(pl.col("fields").list.get(place).alias(f"c{place}") for place in range(width))
-    )
-    if not layout.is_quoted:
-        whole = whole.with_columns(_unquoted(pl.col(f"c{place}")) for place in range(width))
-    return whole, refused
+    whole = lines.filter(is_whole).drop("count")
+    names = [f"c{place}" for place in range(width)]
+    if layout.is_quoted:
+        kept = [records[place] for place in is_whole.arg_true()]
+        cells = pl.DataFrame(kept, schema=dict.fromkeys(names, pl.String), orient="row")
+    else:
+        split = whole["raw"].str.split_exact(layout.separator, width - 1)
+        cells = split.struct.unnest().rename(lambda name: f"c{name.removeprefix('field_')}")
+        if '"' in text:
+            cells = cells.with_columns(_unquoted(pl.col(name)) for name in names)
+    return pl.concat([whole, cells], how="horizontal"), refused
 
 
 def _unquoted(cell: pl.Expr) -> pl.Expr:
@@ -213,8 +217,11 @@ def _convert(name: str, kind: str, written: pl.Series) -> pl.Series:
     if kind in _NUMBERS:
         # Spreadsheets write whole numbers as 3.0.
         number = written.cast(pl.Float64, strict=False)
+        number = number.set(number.is_infinite().fill_null(value=False), None)
         if kind == "INTEGER":
             number = number.set((number != number.round(0)).fill_null(value=False), None)
+        if name in _COUNTS:
+            number = number.set((number < 0).fill_null(value=False), None)
         return number.cast(_NUMBERS[kind], strict=False)
     if kind == "BOOLEAN":
         lower = written.str.to_lowercase()

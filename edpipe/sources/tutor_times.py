@@ -29,9 +29,11 @@ _NUMBER: Final = r"^\d+(?:\.\d+)?$"
 # Two-digit years up to this one are of this century.
 _LAST_SHORT_YEAR: Final = 69
 # A count of days since 1899-12-30 up to the year 2119, then of seconds, then of milliseconds: seconds
-# below the bound reach 1970-01-01 only, milliseconds above it begin in 1973.
+# below the bound reach 1970-01-01 only, milliseconds above it begin in 1973. Those of the year 2286 and
+# later are no time.
 _MOST_DAYS: Final = 80_000.0
 _MOST_SECONDS: Final = 1e11
+_MOST_MILLISECONDS: Final = 1e13
 _DAYS_TO_1970: Final = 25_569
 _DAY_MILLISECONDS: Final = 86_400_000
 _USUAL: Final = "%Y-%m-%d %H:%M:%S%.f"
@@ -115,7 +117,8 @@ def _counted() -> pl.Expr:
         .then(days)
         .when(number < _MOST_SECONDS)
         .then(seconds)
-        .otherwise(number)
+        .when(number < _MOST_MILLISECONDS)
+        .then(number)
         .cast(pl.Int64)
         .alias("text")
     )
