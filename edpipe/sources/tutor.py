@@ -279,12 +279,13 @@ def _unknown_header(source: str, path: Path, header: str, layout: TutorLayout | 
             next_step="Ingest it as `datashop`.",
             state="Nothing was written.",
         )
+    is_utf16 = header.startswith(("\xff\xfe", "\xfe\xff"))
     return SourceError(
         "The header of a tutor log is not known.",
         where=f"{path}, line 1",
-        found=header[:200],
+        found="text in UTF-16" if is_utf16 else repr(header[:200]),
         expected="`Anon Student Id`, `Problem Name` and `Correct First Attempt`, `First Attempt`, "
         "`Outcome` or `Time`; or the raw MATHia columns `ctcontextid` and `tutoroutcome`",
-        next_step="See docs/data/datashop.md for the layouts.",
+        next_step="Save it as UTF-8 text." if is_utf16 else "See docs/data/datashop.md for the layouts.",
         state="Nothing was written.",
     )

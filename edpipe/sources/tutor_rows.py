@@ -121,9 +121,14 @@ def _cells(text: str, layout: TutorLayout, newline: str, first_row: int) -> tupl
     lines = lines.with_columns(pl.col("source_row").cast(pl.Int32))
     is_text = raw.str.strip_chars() != ""
     is_whole = is_text & (count == width)
-    refused = lines.filter(is_text & ~is_whole).select(
-        "source_row", pl.format("{} fields instead of {}", "count", width).alias("reason"), "raw"
+    num_ends = pl.col("raw").str.count_matches("\n", literal=True)
+    reason = pl.format("{} fields instead of {}", "count", width)
+    reason = (
+        pl.when(num_ends > 0)
+        .then(pl.format("{}: a quoted cell goes over {} lines", reason, num_ends + 1))
+        .otherwise(reason)
     )
+    refused = lines.filter(is_text & ~is_whole).select("source_row", reason.alias("reason"), "raw")
     whole = lines.filter(is_whole).drop("count")
     names = [f"c{place}" for place in range(width)]
     if layout.is_quoted:
