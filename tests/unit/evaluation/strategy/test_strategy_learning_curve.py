@@ -111,7 +111,7 @@ def test_a_curve_goes_on_where_it_stopped(pool: Pool, settings: Settings, tmp_pa
     )
     taught = Taught(pool)
     both = learning_curve(
-        replace(pool),
+        pool,
         test_of(pool),
         {"lookup": taught},
         settings,
