@@ -13,10 +13,20 @@ from report_example import example_query
 
 from edpipe.evaluation.results import CALIBRATION_SCHEMA, METRIC_SCHEMA
 
-MODELS = ("transformer", "lookup", "neighbors", "problem_mode", "section_mode", "markov_1", "global_mode")
+MODELS = (
+    "transformer",
+    "lookup",
+    "lookup_sampled",
+    "neighbors",
+    "problem_mode",
+    "section_mode",
+    "markov_1",
+    "global_mode",
+)
 SAMPLERS = ("clusters", "uniform", "sections", "kmeans", "kcenter", "adaptive", "coreset")
 BUDGETS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
-GROUPS = ("lowest tenth", "fifth 1", "fifth 2", "fifth 3", "fifth 4", "fifth 5", "no history")
+FIFTHS = ("lowest", "low", "middle", "high", "highest")
+GROUPS = (*FIFTHS, "lowest_decile", "short_history")
 CLUSTERS_KEY = "c0ffee"
 NUM_PROFILES = 24
 
@@ -69,6 +79,8 @@ def example_strategy_run(folder: Path, *, gain: float = 0.04) -> Path:
     (evaluation / "warnings.json").write_text(json.dumps(["Few attempts <here>."]))
     summary = {"baselines": list(MODELS[1:]), "models": list(MODELS), "num_openings": 1}
     (evaluation / "summary.json").write_text(json.dumps(summary))
+    _paired(gain).write_parquet(evaluation / "paired.parquet")
+    _rates().write_parquet(evaluation / "equity.parquet")
     example_budgets().write_parquet(evaluation / "learning_curve.parquet")
     (run / "curves.csv").write_text(
         "epoch,train_loss,valid_loss,valid_exact_match\n"
@@ -148,31 +160,73 @@ def example_map(clusters_dir: Path, *, num_students: int = 1500, num_problems: i
 
 
 def _metrics(model: str, place: int, gain: float) -> list[tuple[object, ...]]:
-    level = 0.56 - 0.06 * (place - 1) if place else 0.56 + gain
+    level = 0.56 - 0.05 * (place - 1) if place else 0.56 + gain
     rows: list[tuple[object, ...]] = []
-    subsets = {"all": (4000, 300), "seen_problems": (2600, 290), "departures": (1200, 260)}
-    heights = {"all": level, "seen_problems": level + 0.1, "departures": 0.02 + 0.3 * (place == 0)}
-    for subset, size in subsets.items():
+    subsets = {
+        "all": (4000, 300, level),
+        "seen_problems": (2600, 290, level + 0.1),
+        "unseen_problems": (1400, 240, level - 0.2),
+        "departures": (1200, 260, 0.3 * (place == 0)),
+    }
+    for subset, (num_attempts, num_students, height) in subsets.items():
         values = {
-            "exact_match": heights[subset],
-            "jaccard": heights[subset] + 0.25,
-            "edit_similarity": heights[subset] + 0.2,
-            "lcs_f1": heights[subset] + 0.22,
+            "exact_match": height,
+            "jaccard": height + 0.25,
+            "edit_similarity": height + 0.2,
+            "lcs_f1": height + 0.22,
             "length_error": 1.2 + 0.2 * place,
         }
         if place == 0:
             values |= {"next_kc_accuracy": 0.84, "log_likelihood": -0.31}
         for metric, value in values.items():
-            rows.append((model, "test", subset, metric, value, value - 0.02, value + 0.02, *size))
-    for number, group in enumerate(GROUPS):
-        value = level + 0.01 * number
-        for metric, extra in (("exact_match", 0.0), ("jaccard", 0.25)):
-            score = value + extra
             rows.append(
-                (model, "test", f"mastery:{group}", metric, score, score - 0.03, score + 0.03, 500, 60)
+                (model, "test", subset, metric, value, value - 0.02, value + 0.02, num_attempts, num_students)
             )
-    for kind, value in {"gap": 0.06, "gap_standardized": 0.02, "worst": level}.items():
-        rows.append(
-            (model, "test", f"mastery:{kind}", "exact_match", value, value - 0.01, value + 0.01, 4000, 300)
-        )
+    for number, group in enumerate(GROUPS):
+        scores = {"exact_match": level + 0.01 * number, "jaccard": level + 0.2, "calibration_error": 0.04}
+        for metric, value in scores.items():
+            rows.append(
+                (model, "test", f"mastery:{group}", metric, value, value - 0.03, value + 0.03, 500, 60)
+            )
+    gaps = {
+        ("gap", "exact_match"): 0.06,
+        ("gap_standardized", "exact_match"): 0.02,
+        ("worst", "exact_match"): level,
+        ("ratio", "exact_match"): 0.9,
+        ("gap", "false_positive_rate"): 0.03,
+        ("gap", "false_negative_rate"): 0.05,
+    }
+    for (kind, metric), value in gaps.items():
+        low, high = (value - 0.01, value + 0.01) if metric == "exact_match" else (None, None)
+        rows.append((model, "test", f"mastery:{kind}", metric, value, low, high, 4000, 300))
     return rows
+
+
+def _paired(gain: float) -> pl.DataFrame:
+    gains = {"all": gain, "seen_problems": gain, "unseen_problems": gain + 0.02, "departures": 0.3}
+    rows = [
+        ("transformer", "lookup", "test", subset, metric, value, value - 0.02, value + 0.02)
+        for subset, value in (gains | {f"mastery:{group}": gain for group in GROUPS}).items()
+        for metric in ("exact_match", "jaccard", "edit_similarity")
+    ]
+    columns = ["model", "reference", "split", "subset", "metric", "difference", "low", "high"]
+    return pl.DataFrame(rows, schema=columns, orient="row")
+
+
+def _rates() -> pl.DataFrame:
+    rows = [
+        ("transformer", "test", kc, group, 0.1 + 0.01 * kc, 0.2 + 0.1 * place, 100, 50 * (1 + kc))
+        for kc in range(3)
+        for place, group in enumerate(FIFTHS)
+    ]
+    columns = [
+        "model",
+        "split",
+        "kc",
+        "group",
+        "false_positive_rate",
+        "false_negative_rate",
+        "num_without",
+        "num_with",
+    ]
+    return pl.DataFrame(rows, schema=columns, orient="row")

@@ -64,7 +64,7 @@ def forest(
         wide = width > 500
         # A letter of the label is about 6.8 pixels wide.
         names = 18 + 6.8 * max(len(model) for model in models)
-        columns = min(3, len(panels)) if wide else 1
+        columns = (2 if len(panels) % 2 == 0 else min(3, len(panels))) if wide else 1
         gap = 46 if columns == 2 else 30
         room = (width - names - 16 - gap * (columns - 1)) / columns
         rows = 24 * len(models)

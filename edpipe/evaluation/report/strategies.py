@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from edpipe.evaluation.report.curve import training_figure
 from edpipe.evaluation.report.page import Section, missing
 from edpipe.evaluation.report.published import Published
@@ -26,9 +28,7 @@ def strategies(published: Published, run: StrategyRun) -> list[Section]:
     curves = run.trained.curves
     if curves is not None:
         figure = training_figure("strategy-training", "Training of the predictor", curves, CURVES)
-        scored = Section(
-            NAME, TITLE, scored.words, scored.tables, [*scored.figures, *([figure] if figure else [])]
-        )
+        scored = replace(scored, figures=[*scored.figures, *([figure] if figure else [])])
     clustered = strategy_clusters(published, run)
     if run.predictor is None:
         return [scored, clustered]
@@ -38,4 +38,7 @@ def strategies(published: Published, run: StrategyRun) -> list[Section]:
 def strategy_warnings(run: StrategyRun) -> list[str]:
     """Return what to read first about the predictor."""
     evaluation = run.trained.evaluation
-    return [*enough(run), *(evaluation.warnings if evaluation else ())]
+    said = enough(run)
+    warnings = evaluation.warnings if evaluation else ()
+    # The evaluation warns of the same in other words.
+    return [*said, *(one for one in warnings if not (said and one.endswith("the lookup is enough.")))]

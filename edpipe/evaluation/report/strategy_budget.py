@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import polars as pl
-from scipy.special import stdtrit
 
 from edpipe.evaluation.report.drawing import Panel, grid_of_panels, padded
 from edpipe.evaluation.report.numbers import absent, decimal, percent, whole
 from edpipe.evaluation.report.page import Figure, Section, Table, missing
+from edpipe.evaluation.report.strategy_lines import EVERYTHING, Lines, Point, everything, lines_of, ours
 from edpipe.evaluation.report.strategy_run import EXACT, StrategyRun
 
 NAME, TITLE = "strategy-budget", "Learning curve of strategies"
-OURS, EVERYTHING = "clusters", "all"
 NOT_MEASURED = (
     "No learning curve was drawn: `edpipe evaluate strategy` draws one where `strategy.curve_budgets` names "
     "the budgets, such as `--set 'strategy.curve_budgets=[0.05,0.1,0.5]'`."
@@ -26,8 +24,6 @@ EQUALS = {"epochs": "passes over the chosen attempts", "steps": "steps of the op
 # Marks of the budget that are written out, as shares.
 LABELED = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 NEEDED = {"sampler", "model", "budget", "num_attempts", "seed", "metric", "value"}
-
-Point = dict[str, Any]
 
 
 def strategy_budget(run: StrategyRun) -> Section:
@@ -45,7 +41,7 @@ def strategy_budget(run: StrategyRun) -> Section:
     figures = []
     for equal in EQUALS:
         part = frame.filter(pl.col("equal") == equal)
-        lines = _lines(part, run)
+        lines = lines_of(part, run)
         if not lines:
             continue
         words += _enough(lines, equal)
@@ -66,59 +62,19 @@ def _has_seconds(frame: pl.DataFrame) -> bool:
     return "seconds_total" in frame.columns and frame["seconds_total"].null_count() < len(frame)
 
 
-def _lines(frame: pl.DataFrame, run: StrategyRun) -> dict[str, list[Point]]:
-    """Return the points of each sampler by rising budget, with 95 % intervals over seeds."""
-    predictors = frame["model"].unique().to_list()
-    if run.predictor in predictors:
-        frame = frame.filter(pl.col("model") == run.predictor)
-    seconds = pl.col("seconds_total").mean() if "seconds_total" in frame.columns else pl.lit(None)
-    points = (
-        frame.group_by("sampler", "budget")
-        .agg(
-            pl.col("value").mean(),
-            pl.col("value").std().alias("spread"),
-            pl.col("value").len().alias("num_seeds"),
-            pl.col("num_attempts").mean(),
-            seconds.alias("seconds"),
-        )
-        .sort("sampler", "budget")
-    )
-    lines: dict[str, list[Point]] = {}
-    for point in points.to_dicts():
-        number = point["num_seeds"]
-        half = math.nan
-        if number > 1:
-            half = float(stdtrit(number - 1, 0.975)) * point["spread"] / math.sqrt(number)
-        lines.setdefault(point["sampler"], []).append(
-            {**point, "low": point["value"] - half, "high": point["value"] + half}
-        )
-    return lines
-
-
-def _everything(lines: dict[str, list[Point]]) -> Point | None:
-    """Return the point that is learned from all attempts, whatever sampler is named."""
-    named = lines.get(EVERYTHING, [])
-    others = [point for points in lines.values() for point in points if point["budget"] == 1.0]
-    return next(iter([*named, *others]), None)
-
-
-def _ours(lines: dict[str, list[Point]]) -> str:
-    return OURS if OURS in lines else next(iter(lines))
-
-
-def _enough(lines: dict[str, list[Point]], equal: str) -> list[str]:
-    full, ours = _everything(lines), _ours(lines)
+def _enough(lines: Lines, equal: str) -> list[str]:
+    full, chosen = everything(lines), ours(lines)
     if full is None or equal != "epochs":
         return []
-    reached = [point for point in lines[ours] if point["value"] >= ENOUGH * full["value"]]
+    reached = [point for point in lines[chosen] if point["value"] >= ENOUGH * full["value"]]
     if not reached or reached[0]["budget"] == 1.0:
         return [
-            f"No budget of the sampler {ours!r} below all attempts reaches 95 % of the exact match of all "
+            f"No budget of the sampler {chosen!r} below all attempts reaches 95 % of the exact match of all "
             f"({percent(full['value'])})."
         ]
     first = reached[0]
     return [
-        f"The sampler {ours!r} reaches 95 % of the exact match of all attempts ({percent(full['value'])}) "
+        f"The sampler {chosen!r} reaches 95 % of the exact match of all attempts ({percent(full['value'])}) "
         f"with {_share(first['budget'])} of them ({whole(first['num_attempts'])})."
     ]
 
@@ -127,7 +83,7 @@ def _share(budget: float) -> str:
     return f"{100 * budget:.3g} %"
 
 
-def _by_budget(lines: dict[str, list[Point]], lookup: float | None, equal: str) -> Figure:
+def _by_budget(lines: Lines, lookup: float | None, equal: str) -> Figure:
     budgets = sorted({point["budget"] for points in lines.values() for point in points})
     marks = [budget for budget in LABELED if budgets[0] <= budget <= budgets[-1]]
     suffix = "" if equal == "epochs" else f"-{equal}"
@@ -139,7 +95,7 @@ def _by_budget(lines: dict[str, list[Point]], lookup: float | None, equal: str) 
         panel.x_axis([math.log10(mark) for mark in kept], [_share(mark) for mark in kept])
 
     reading = (
-        f"Each panel sets one sampler (orange) against {_ours(lines)} (blue), {same}. The height is the "
+        f"Each panel sets one sampler (orange) against {ours(lines)} (blue), {same}. The height is the "
         "share of strategies predicted exactly, across is the share of the training attempts (logarithmic); "
         "bands are 95 % intervals over seeds, thin lines the other samplers. Green is the lookup"
         f"{'' if lookup is None else f' ({percent(lookup)})'}, purple all attempts."
@@ -155,7 +111,7 @@ def _by_budget(lines: dict[str, list[Point]], lookup: float | None, equal: str) 
     )
 
 
-def _by_seconds(lines: dict[str, list[Point]], lookup: float | None) -> Figure:
+def _by_seconds(lines: Lines, lookup: float | None) -> Figure:
     seconds = [
         point["seconds"] for points in lines.values() for point in points if not absent(point["seconds"])
     ]
@@ -186,18 +142,18 @@ def _figure(
     name: str,
     title: str,
     reading: str,
-    lines: dict[str, list[Point]],
+    lines: Lines,
     lookup: float | None,
     across: Callable[[Point], float],
     axis: Callable[[Panel], None],
 ) -> Figure:
-    ours, full = _ours(lines), _everything(lines)
-    others = [sampler for sampler in lines if sampler not in (ours, EVERYTHING)] or [ours]
-    everything = [point for line in lines.values() for point in line]
+    chosen, full = ours(lines), everything(lines)
+    others = [sampler for sampler in lines if sampler not in (chosen, EVERYTHING)] or [chosen]
+    points = [point for line in lines.values() for point in line]
     levels = {"4": full["value"] if full else None, "3": lookup}
-    heights = [edge for point in everything for edge in (point["low"], point["value"], point["high"])]
+    heights = [edge for point in points for edge in (point["low"], point["value"], point["high"])]
     marks = padded([height for height in [*heights, *levels.values()] if not absent(height)], 4)
-    places = [across(point) for point in everything]
+    places = [across(point) for point in points]
     xs = (min(places) - 0.05, max(places) + 0.05)
 
     def fill(panel: Panel, index: int) -> None:
@@ -212,10 +168,10 @@ def _figure(
                     title=f"{level:.3f}",
                 )
         for sampler, points in lines.items():
-            if sampler not in (shown, ours, EVERYTHING):
+            if sampler not in (shown, chosen, EVERYTHING):
                 panel.drawing.path([panel.at(across(point), point["value"]) for point in points], "other")
-        for sampler, style in ((shown, "2"), (ours, "1")):
-            if style == "1" or sampler != ours:
+        for sampler, style in ((shown, "2"), (chosen, "1")):
+            if style == "1" or sampler != chosen:
                 _line(panel, sampler, lines[sampler], style, across)
         axis(panel)
 
@@ -247,7 +203,7 @@ def _figure(
     ]
     columns = ["Sampler", "Budget", "Attempts", "Seeds", "Exact", "95 % interval", "Seconds"]
     table = Table(columns, rows, numeric=frozenset(range(1, 7)))
-    legend = [("fill1", ours), ("fill2", "the sampler of the panel")]
+    legend = [("fill1", chosen), ("fill2", "the sampler of the panel")]
     legend += [("fill3", "lookup")] if lookup is not None else []
     legend += [("fill4", "all attempts")] if full else []
     return Figure(name, title, reading, draw, table, legend=legend)

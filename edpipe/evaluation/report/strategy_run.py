@@ -15,6 +15,8 @@ from edpipe.evaluation.results import EVALUATION_FOLDER
 
 EXACT = "exact_match"
 LOOKUP = "lookup"
+PAIRED_FILE = "paired.parquet"
+EQUITY_FILE = "equity.parquet"
 BUDGETS_FILE = "learning_curve.parquet"
 MAP_FILE = "map.parquet"
 
@@ -23,10 +25,13 @@ MAP_FILE = "map.parquet"
 class StrategyRun:
     """One run of a predictor with its evaluation, its learning curve and the map of its clusters.
 
-    Parts that do not exist are None.
+    Parts that do not exist are None: ``paired`` holds gains over the lookup, ``rates`` errors by KC and
+    mastery group.
     """
 
     trained: Trained
+    paired: pl.DataFrame | None = None
+    rates: pl.DataFrame | None = None
     budgets: pl.DataFrame | None = None
     points: pl.DataFrame | None = None
 
@@ -49,6 +54,19 @@ class StrategyRun:
         found = frame.filter((pl.col("model") == model) & (pl.col("metric") == metric))
         return found.row(0, named=True) if len(found) else None
 
+    def gain(self, model: str | None, subset: str = "all", metric: str = EXACT) -> Row | None:
+        """Return how much better than the lookup a model is, with the interval of the difference."""
+        if self.paired is None:
+            return None
+        found = self.paired.filter(
+            (pl.col("model") == model)
+            & (pl.col("reference") == self.lookup)
+            & (pl.col("split") == self.trained.split)
+            & (pl.col("subset") == subset)
+            & (pl.col("metric") == metric)
+        )
+        return {**found.row(0, named=True), "value": found["difference"][0]} if len(found) else None
+
 
 def read_strategy_run(run_dir: Path | None, clusters_dir: Path) -> StrategyRun:
     """Read what exists below ``run_dir`` and, of its clusters, below ``clusters_dir``; None gives nothing."""
@@ -56,9 +74,12 @@ def read_strategy_run(run_dir: Path | None, clusters_dir: Path) -> StrategyRun:
     if run_dir is None:
         return StrategyRun(trained)
     key = _clusters_key(trained.facts)
+    evaluation = run_dir / EVALUATION_FOLDER
     return StrategyRun(
         trained,
-        budgets=_read(run_dir / EVALUATION_FOLDER / BUDGETS_FILE),
+        paired=_read(evaluation / PAIRED_FILE),
+        rates=_read(evaluation / EQUITY_FILE),
+        budgets=_read(evaluation / BUDGETS_FILE),
         points=_read(clusters_dir / key / MAP_FILE) if key else None,
     )
 

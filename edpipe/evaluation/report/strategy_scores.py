@@ -6,7 +6,7 @@ import polars as pl
 
 from edpipe.evaluation.report.calibration import calibration_figure
 from edpipe.evaluation.report.intervals import Row, forest, score_cell
-from edpipe.evaluation.report.numbers import absent, percent, whole
+from edpipe.evaluation.report.numbers import absent, decimal, percent, whole
 from edpipe.evaluation.report.page import Cell, Figure, Section, Table, missing
 from edpipe.evaluation.report.strategy_run import EXACT, StrategyRun
 
@@ -24,11 +24,13 @@ METRICS = (
     ("Next KC ↑", "next_kc_accuracy", True),
     ("Length error ↓", "length_error", False),
 )
-SUBSETS = (
-    ("all", "All attempts"),
-    ("seen_problems", "Problems met in training"),
-    ("departures", "Departures"),
-)
+SUBSETS = {
+    "all": "All attempts",
+    "seen_problems": "Problems met in training",
+    "unseen_problems": "New problems",
+    "departures": "Departures",
+}
+GAINS = ((EXACT, "Exact"), ("jaccard", "Jaccard"), ("edit_similarity", "Edit similarity"))
 SEEN = ("seen_problems", "On problems met in training a parameter-free lookup is enough")
 SPLITS = {"test": "test attempts", "valid": "validation attempts", "train": "training attempts"}
 
@@ -38,11 +40,12 @@ def strategy_scores(run: StrategyRun) -> Section:
     trained = run.trained
     if run.predictor is None:
         return missing(NAME, TITLE, NOT_TRAINED)
-    tables = [
-        _table(run, frame, caption)
-        for subset, caption in SUBSETS
-        if len(frame := trained.scores(subset)) and subset != "departures"
-    ]
+    tables = [_table(run, trained.scores("all"), SUBSETS["all"])]
+    gains = _gains(run)
+    if gains.rows:
+        tables.append(gains)
+    seen = trained.scores("seen_problems")
+    folded = [_table(run, seen, SUBSETS["seen_problems"])] if len(seen) else []
     figures = [_forest(run)]
     calibration = trained.evaluation.calibration if trained.evaluation else pl.DataFrame()
     words = _words(run)
@@ -50,7 +53,7 @@ def strategy_scores(run: StrategyRun) -> Section:
         figures.append(_calibration(run, calibration))
     else:
         words.append("The calibration of the predictor's confidence was not measured.")
-    return Section(NAME, TITLE, words=words, tables=tables, figures=figures)
+    return Section(NAME, TITLE, words=words, tables=tables, folded=folded, figures=figures)
 
 
 def enough(run: StrategyRun) -> list[str]:
@@ -59,13 +62,21 @@ def enough(run: StrategyRun) -> list[str]:
         predictor, lookup = run.row(run.predictor, subset), run.row(run.lookup, subset)
         if predictor is None or lookup is None or run.predictor == run.lookup:
             continue
-        least = predictor["value"] if absent(predictor["low"]) else predictor["low"]
-        if lookup["value"] >= least:
+        if not _is_better(run, subset, predictor, lookup):
             return [
                 f"{start}: {run.lookup!r} predicts {percent(lookup['value'])} of the strategies exactly, "
                 f"the predictor {run.predictor!r} {_value(predictor)}."
             ]
     return []
+
+
+def _is_better(run: StrategyRun, subset: str, predictor: Row, lookup: Row) -> bool:
+    """Tell whether the predictor is better by more than chance: the paired difference where there is one."""
+    gain = run.gain(run.predictor, subset)
+    if gain is not None and not absent(gain["low"]):
+        return bool(gain["low"] > 0)
+    least = predictor["value"] if absent(predictor["low"]) else predictor["low"]
+    return bool(least > lookup["value"])
 
 
 def strategy_figure(run: StrategyRun) -> list[tuple[str, str, str]]:
@@ -140,6 +151,45 @@ def _table(run: StrategyRun, frame: pl.DataFrame, caption: str) -> Table:
     )
 
 
+def _gains(run: StrategyRun) -> Table:
+    """Return what the predictor adds to the lookup, each difference with an interval of its own."""
+    rows: list[list[Cell | str]] = []
+    for subset, caption in SUBSETS.items():
+        cells = [run.gain(run.predictor, subset, metric) for metric, _ in GAINS]
+        if cells[0] is not None:
+            counts = run.row(run.predictor, subset)
+            rows.append(
+                [
+                    caption,
+                    whole(counts["num_interactions"]) if counts else decimal(None),
+                    *(gain_cell(cell) for cell in cells),
+                    _verdict(cells[0]),
+                ]
+            )
+    return Table(
+        ["", "Attempts", *(title for _, title in GAINS), "Verdict"],
+        rows,
+        caption=f"Gain of {run.predictor} over {run.lookup}",
+        numeric=frozenset(range(1, 2 + len(GAINS))),
+    )
+
+
+def gain_cell(row: Row | None) -> Cell:
+    """Return a difference with its sign and its interval below; a dash where nothing was measured."""
+    if row is None:
+        return Cell(decimal(None))
+    span = "" if absent(row["low"]) else f"{row['low']:+.3f} to {row['high']:+.3f}"
+    return Cell(f"{row['value']:+.3f}", remark=span)
+
+
+def _verdict(row: Row) -> str:
+    if absent(row["low"]):
+        return "no interval"
+    if row["low"] > 0:
+        return "better than the lookup"
+    return "worse than the lookup" if row["high"] < 0 else "the lookup is enough"
+
+
 def _role(run: StrategyRun, model: str) -> str:
     if model in run.trained.learned:
         return "predictor"
@@ -149,7 +199,7 @@ def _role(run: StrategyRun, model: str) -> str:
 def _forest(run: StrategyRun) -> Figure:
     models = run.trained.models
     panels = []
-    for subset, caption in SUBSETS:
+    for subset, caption in SUBSETS.items():
         frame = run.trained.scores(subset)
         rows = frame.filter(pl.col("metric") == EXACT).to_dicts() if len(frame) else []
         if rows:

@@ -20,7 +20,9 @@ from strategy_report_example import (
     example_strategy_run,
 )
 
-from edpipe.evaluation.report import write_report
+from edpipe.evaluation.report import strategy_equity, strategy_run, write_report
+from edpipe.evaluation.strategy import evaluate, groups
+from edpipe.settings import load_settings
 
 FIGURES = (
     "strategy-scores",
@@ -56,10 +58,20 @@ def write(settings, query):
     return written
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, query):
+    """Write the report with every part once, and return its text, its run and the points of its map."""
+    home = tmp_path_factory.mktemp("home")
+    settings = load_settings("smoke", file=home / "edpipe.toml", home=home, progress="none")
+    points = example_map(settings.clusters_dir)
+    run = example_strategy_run(home / "runs")
+    path = write_report(settings, run_dir=None, strategy_run_dir=run, query=query)
+    return path.read_text("utf-8"), run, points
+
+
 @pytest.fixture
-def report(settings, run, write):
-    example_map(settings.clusters_dir)
-    return write(run)
+def report(whole):
+    return whole[0]
 
 
 def section(text: str, name: str) -> str:
@@ -118,17 +130,38 @@ def test_a_lookup_within_the_interval_of_the_predictor_is_said_to_be_enough(tmp_
 
 
 def test_a_lookup_that_is_enough_only_where_the_problem_is_known_is_said_so(run, write):
-    worse = (pl.col("model") == "transformer") & (pl.col("subset") == "seen_problems")
+    worse = pl.col("subset") == "seen_problems"
     change(
         run,
-        "metrics.parquet",
+        "paired.parquet",
         lambda frame: frame.with_columns(
-            pl.when(worse).then(0.5).otherwise(pl.col(name)).alias(name) for name in ("value", "low", "high")
+            pl.when(worse).then(-0.01).otherwise(pl.col(name)).alias(name)
+            for name in ("difference", "low", "high")
         ),
     )
     text = write(run)
     assert ENOUGH not in text
     assert "On problems met in training a parameter-free lookup is enough" in text
+
+
+def test_the_paired_difference_decides_where_intervals_of_scores_overlap(run, write):
+    wide = pl.col("value") - 0.2, pl.col("value") + 0.2
+    change(
+        run,
+        "metrics.parquet",
+        lambda frame: frame.with_columns(wide[0].alias("low"), wide[1].alias("high")),
+    )
+    assert "lookup is enough" not in words(write(run).split('class="warnings"')[1].split("</section>")[0])
+    (run / "evaluation" / "paired.parquet").unlink()
+    assert ENOUGH in write(run)
+
+
+def test_gains_over_the_lookup_have_intervals_and_a_verdict(tmp_path, write):
+    text = words(section(write(example_strategy_run(tmp_path, gain=0.0)), "strategies"))
+    assert "All attempts 4,000 +0.000 -0.020 to +0.020 +0.000 -0.020 to +0.020" in text
+    assert "Departures 1,200 +0.300 +0.280 to +0.320" in text
+    assert text.count("better than the lookup") == 1
+    assert text.count("the lookup is enough") == 3
 
 
 def test_the_predictor_is_a_key_figure_beside_the_lookup(report):
@@ -140,7 +173,8 @@ def test_departures_are_told_in_words(report):
     assert "In 1,200 attempts the student departs" in words(section(report, "strategies"))
 
 
-def test_the_curve_has_the_mean_and_the_t_interval_of_the_seeds(report, run):
+def test_the_curve_has_the_mean_and_the_t_interval_of_the_seeds(whole):
+    report, run, _ = whole
     frame = pl.read_parquet(run / "evaluation" / "learning_curve.parquet")
     values = frame.filter(
         (pl.col("sampler") == "uniform") & (pl.col("budget") == 0.1) & (pl.col("equal") == "epochs")
@@ -156,7 +190,8 @@ def test_each_sampler_has_a_panel_against_ours(report):
     assert sorted(set(titles)) == sorted(set(SAMPLERS) - {"clusters"})
 
 
-def test_the_least_budget_that_is_enough_is_named(report, run):
+def test_the_least_budget_that_is_enough_is_named(whole):
+    report, run, _ = whole
     frame = pl.read_parquet(run / "evaluation" / "learning_curve.parquet")
     frame = frame.filter(pl.col("equal") == "epochs")
     full = frame.filter(pl.col("sampler") == "all")["value"].mean()
@@ -177,7 +212,7 @@ def test_every_mastery_group_has_bars_of_predictor_and_lookup(report):
     figure = section(report, "strategy-groups")
     for group in GROUPS:
         for model in MODELS[:2]:
-            assert f"<title>{model}, {group}: " in figure
+            assert f"<title>{model}, {group.replace('_', ' ')}: " in figure
     assert "gap" not in words(figure.split("<tbody>")[1]).split()
 
 
@@ -185,6 +220,21 @@ def test_gaps_of_all_models_stand_in_a_table(report):
     table = words(section(report, "strategy-equity").split("<figure")[0])
     for model in MODELS:
         assert f"{model} 0.060 0.050 – 0.070 0.020 0.010 – 0.030" in table
+
+
+def test_each_mastery_group_shows_its_calibration_gain_and_rates_of_kcs(report):
+    table = words(section(report, "strategy-equity").split("<figure")[0])
+    # Rates of three KCs, weighted by attempts without and with the KC; all miss 0.2.
+    scores = "0.600 0.570 – 0.630 +0.040 +0.020 to +0.060 0.040 0.010 – 0.070"
+    assert f"lowest 60 students 500 {scores} 0.110 0.200" in table
+    assert "short history 60 students" in table
+
+
+def test_files_and_names_are_those_of_the_evaluation():
+    assert strategy_run.LOOKUP == evaluate.REFERENCE
+    assert strategy_run.PAIRED_FILE == evaluate.PAIRED_FILE
+    assert strategy_run.EQUITY_FILE == evaluate.EQUITY_FILE
+    assert {*groups.GROUPS, groups.DECILE, groups.SHORT} == set(strategy_equity.ORDER)
 
 
 def test_a_crowded_map_is_thinned_alike_each_time_and_keeps_every_cluster(settings, run, write):
@@ -207,8 +257,8 @@ def test_points_outside_clusters_are_left_out_of_the_map(settings, run, write):
     assert "synthetic/student_3," not in write(run)
 
 
-def test_the_numbers_of_the_map_count_every_member(report, settings):
-    points = pl.read_parquet(next(settings.clusters_dir.glob("*/map.parquet")))
+def test_the_numbers_of_the_map_count_every_member(whole):
+    report, _, points = whole
     rows = section(report, "strategy-map").split("<tbody>")[1].split("<tr>")[1:]
     counts = [int(words(row).split()[2].replace(",", "")) for row in rows]
     assert sum(counts) == len(points)
@@ -252,6 +302,7 @@ def test_a_missing_map_is_named_beside_the_profiles(run, write):
 def test_an_evaluation_without_groups_departures_or_calibration_says_so(run, write):
     change(run, "metrics.parquet", lambda frame: frame.filter(pl.col("subset") == "all"))
     change(run, "calibration.parquet", lambda frame: frame.clear())
+    (run / "evaluation" / "paired.parquet").unlink()
     text = write(run)
     assert "no mastery groups" in words(section(text, "strategy-equity"))
     assert "Departures, where a student leaves" in words(section(text, "strategies"))

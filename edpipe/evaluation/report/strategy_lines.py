@@ -1,0 +1,57 @@
+"""The points of a learning curve: means and intervals over seeds by sampler and budget."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import polars as pl
+from scipy.special import stdtrit
+
+from edpipe.evaluation.report.strategy_run import StrategyRun
+
+OURS, EVERYTHING = "clusters", "all"
+
+Point = dict[str, Any]
+Lines = dict[str, list[Point]]
+
+
+def lines_of(frame: pl.DataFrame, run: StrategyRun) -> Lines:
+    """Return the points of each sampler by rising budget, with 95 % intervals over seeds."""
+    predictors = frame["model"].unique().to_list()
+    if run.predictor in predictors:
+        frame = frame.filter(pl.col("model") == run.predictor)
+    seconds = pl.col("seconds_total").mean() if "seconds_total" in frame.columns else pl.lit(None)
+    points = (
+        frame.group_by("sampler", "budget")
+        .agg(
+            pl.col("value").mean(),
+            pl.col("value").std().alias("spread"),
+            pl.col("value").len().alias("num_seeds"),
+            pl.col("num_attempts").mean(),
+            seconds.alias("seconds"),
+        )
+        .sort("sampler", "budget")
+    )
+    lines: Lines = {}
+    for point in points.to_dicts():
+        number = point["num_seeds"]
+        half = math.nan
+        if number > 1:
+            half = float(stdtrit(number - 1, 0.975)) * point["spread"] / math.sqrt(number)
+        lines.setdefault(point["sampler"], []).append(
+            {**point, "low": point["value"] - half, "high": point["value"] + half}
+        )
+    return lines
+
+
+def everything(lines: Lines) -> Point | None:
+    """Return the point that is learned from all attempts, whatever sampler is named."""
+    named = lines.get(EVERYTHING, [])
+    others = [point for points in lines.values() for point in points if point["budget"] == 1.0]
+    return next(iter([*named, *others]), None)
+
+
+def ours(lines: Lines) -> str:
+    """Return the sampler that the others are set against."""
+    return OURS if OURS in lines else next(iter(lines))
