@@ -10,8 +10,14 @@ from numba import njit
 from numpy.typing import NDArray
 
 Int32 = NDArray[np.int32]
+UInt64 = NDArray[np.uint64]
 # Thresholds of the alias tables are whole numbers below this.
 ALIAS_SCALE = 2**31
+FILTER_WORD = 64
+# 16 bits an edge: six in a hundred nodes that are not adjacent pass for adjacent and are looked up.
+EDGES_A_WORD = 4
+# 2**64 over the golden ratio: multiplying by it scatters neighbors (Knuth).
+SCATTER = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,14 +30,19 @@ class WalkGraph:
     Attributes
     ----------
     rows
-        Of each node where its edges begin, where the second side begins, and where they end.
-        Shape ``(num_nodes, 4)``; the last column is padding that keeps a row in one cache line.
+        Of each node where its edges begin, where the second side begins, where they end, where its filter
+        begins, and the bits of the largest share of each side as float32. Shape ``(num_nodes, 8)``; two
+        columns of padding keep a row in one cache line.
     slots
         Of each edge the neighbor, the other neighbor of the alias slot, the threshold of the slot, and the
         bits of the edge's float32 share in the weight of its side. Shape ``(num_edges, 4)``.
     neighbors
         Neighbors alone, rising within a row: what tells whether two nodes are adjacent.
         Shape ``(num_edges,)``.
+    filters
+        Of each node a Bloom filter of its neighbors, with one hash and :data:`FILTER_WORD` bits for every
+        :data:`EDGES_A_WORD` edges: answers nearly every "not adjacent" with one look. Empty where nothing
+        is asked.
     is_bipartite
         Whether neighbors of a node are never adjacent, so that walks need not ask.
     """
@@ -39,6 +50,7 @@ class WalkGraph:
     rows: Int32
     slots: Int32
     neighbors: Int32
+    filters: UInt64
     is_bipartite: bool
 
     @property
@@ -102,7 +114,39 @@ def walk_graph(
     if starts[-1] >= ALIAS_SCALE:
         raise ValueError(f"at most {ALIAS_SCALE - 1} edges; got {starts[-1]}.")
     rows, slots = _lay_out(starts, neighbors, matrix.data, num_nodes if second_side is None else second_side)
-    return WalkGraph(rows, slots, neighbors, is_bipartite)
+    filters = np.zeros(0, dtype=np.uint64) if is_bipartite else _fill_filters(rows, neighbors)
+    return WalkGraph(rows, slots, neighbors, filters, is_bipartite)
+
+
+@njit(inline="always")
+def filter_words(num_neighbors: int) -> int:
+    """Return the number of words of a node's filter."""
+    return (num_neighbors + EDGES_A_WORD - 1) // EDGES_A_WORD
+
+
+@njit(inline="always")
+def filter_place(node: int, num_words: int) -> tuple[int, np.uint64]:
+    """Return the word of a filter that ``node`` falls into, and its bit."""
+    scattered = np.uint64(node) * SCATTER
+    word: int = int(((scattered >> np.uint64(32)) * np.uint64(num_words)) >> np.uint64(32))
+    # The word is chosen by the highest bits, the bit within it by others.
+    return word, np.uint64(1) << ((scattered >> np.uint64(20)) & np.uint64(FILTER_WORD - 1))
+
+
+@njit(cache=True, nogil=True)
+def _fill_filters(rows: Int32, neighbors: Int32) -> UInt64:
+    """Write where the filter of each node begins, and return all filters."""
+    size = 0
+    for node in range(len(rows)):
+        rows[node, 3] = size
+        size += filter_words(rows[node, 2] - rows[node, 0])
+    filters = np.zeros(size, dtype=np.uint64)
+    for node in range(len(rows)):
+        num_words = filter_words(rows[node, 2] - rows[node, 0])
+        for edge in range(rows[node, 0], rows[node, 2]):
+            word, bit = filter_place(neighbors[edge], num_words)
+            filters[rows[node, 3] + word] |= bit
+    return filters
 
 
 @njit(cache=True, nogil=True)
@@ -110,7 +154,8 @@ def _lay_out(
     starts: NDArray[np.int64], neighbors: Int32, weights: NDArray[np.float64], second_side: int
 ) -> tuple[Int32, Int32]:
     num_nodes = len(starts) - 1
-    rows = np.zeros((num_nodes, 4), dtype=np.int32)
+    rows = np.zeros((num_nodes, 8), dtype=np.int32)
+    largest = rows.view(np.float32)
     slots = np.empty((len(neighbors), 4), dtype=np.int32)
     shares = slots.view(np.float32)
     longest = 0
@@ -124,8 +169,10 @@ def _lay_out(
         rows[node, 0] = first
         rows[node, 1] = middle
         rows[node, 2] = end
-        _fill_slots(first, middle, neighbors, weights, slots, shares, room, queue)
-        _fill_slots(middle, end, neighbors, weights, slots, shares, room, queue)
+        for side, begin, stop in ((0, first, middle), (1, middle, end)):
+            _fill_slots(begin, stop, neighbors, weights, slots, shares, room, queue)
+            for edge in range(begin, stop):
+                largest[node, 4 + side] = max(largest[node, 4 + side], shares[edge, 3])
     return rows, slots
 
 

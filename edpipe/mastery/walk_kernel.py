@@ -7,14 +7,15 @@ once what one walk would wait for.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from edpipe.mastery.walk_graph import ALIAS_SCALE, Int32
+from edpipe.mastery.walk_graph import ALIAS_SCALE, Int32, UInt64, filter_place, filter_words
 
-UInt64 = NDArray[np.uint64]
-GROUP = 32
+GROUP = 64
 # After so many refusals the step is drawn from the weights of the whole row: the same distribution.
 MAX_REFUSALS = 64
 NOWHERE = -1
@@ -24,6 +25,40 @@ GAMMA = np.uint64(0x9E3779B97F4A7C15)
 FIRST_FACTOR = np.uint64(0xBF58476D1CE4E5B9)
 SECOND_FACTOR = np.uint64(0x94D049BB133111EB)
 UNIT = 1.0 / 2**53
+
+
+class Arrays(NamedTuple):
+    """The arrays of a :class:`~edpipe.mastery.walk_graph.WalkGraph`."""
+
+    rows: Int32
+    slots: Int32
+    neighbors: Int32
+    filters: UInt64
+    is_bipartite: bool
+
+
+class Biases(NamedTuple):
+    """What a proposal is accepted with."""
+
+    way_back: float
+    away: float
+    largest: float  # of all neighbors but the way back
+    excess: float  # of the way back over it
+
+
+class Lanes(NamedTuple):
+    """The walks of a group, side by side. Shapes ``(GROUP,)``."""
+
+    current: Int32
+    previous: Int32
+    low: Int32  # the chosen side of the row of `current`
+    high: Int32
+    slot: Int32
+    threshold: Int32
+    proposed: Int32
+    level: NDArray[np.float64]  # levels are drawn below this
+    waiting: Int32  # lanes without a next node
+    states: UInt64  # counters of the random numbers
 
 
 @njit(inline="always")
@@ -62,101 +97,113 @@ def _is_adjacent(rows: Int32, neighbors: Int32, node: int, other: int) -> bool:
     )
 
 
-@njit(nogil=True)
-def _from_whole_row(
-    rows: Int32,
-    slots: Int32,
-    shares: NDArray[np.float32],
-    neighbors: Int32,
-    first: int,
-    end: int,
-    previous: int,
-    return_bias: float,
-    out_bias: float,
-    is_bipartite: bool,
-    unit: float,
-) -> int:
-    """Draw a neighbor by the exact second-order weights of one side."""
-    total = 0.0
-    for turn in range(2):
-        left = unit * total
-        for edge in range(first, end):
-            node: int = slots[edge, 0]
-            bias = out_bias
-            if node == previous:
-                bias = return_bias
-            elif not is_bipartite and _is_adjacent(rows, neighbors, previous, node):
-                bias = 1.0
-            if turn == 0:
-                total += shares[edge, 3] * bias
-            else:
-                left -= shares[edge, 3] * bias
-                if left < 0:
-                    return node
-    return node
+@njit(inline="always")
+def _may_be_adjacent(graph: Arrays, node: int, other: int) -> bool:
+    """Ask the filter of a node that has been left, so it has neighbors."""
+    num_words = filter_words(graph.rows[node, 2] - graph.rows[node, 0])
+    word, bit = filter_place(other, num_words)
+    return bool((graph.filters[graph.rows[node, 3] + word] & bit) != 0)
 
 
 @njit(nogil=True)
-def _second_order(
-    rows: Int32,
-    slots: Int32,
-    shares: NDArray[np.float32],
-    neighbors: Int32,
-    first: int,
-    end: int,
-    proposed: int,
-    previous: int,
-    return_bias: float,
-    out_bias: float,
-    is_bipartite: bool,
-    state: np.uint64,
-) -> tuple[int, np.uint64]:
-    """Accept the proposed neighbor or draw others until one is accepted; return it and the counter.
+def _choose_sides(rows: Int32, biases: Biases, lanes: Lanes, count: int) -> int:
+    """Look up the rows of all lanes and choose a side; return how many lanes can go on."""
+    largest_share = rows.view(np.float32)
+    num_waiting = 0
+    for lane in range(count):
+        lanes.proposed[lane] = NOWHERE
+        node = lanes.current[lane]
+        if node == NOWHERE:
+            continue
+        first, middle, end = rows[node, 0], rows[node, 1], rows[node, 2]
+        lanes.states[lane] += GAMMA
+        is_heads = (mixed(lanes.states[lane]) >> np.uint64(63)) != 0
+        side = 1 if middle == first or (middle != end and is_heads) else 0
+        lanes.low[lane] = middle if side else first
+        lanes.high[lane] = end if side else middle
+        lanes.level[lane] = biases.largest + biases.excess * largest_share[node, 4 + side]
+        lanes.waiting[num_waiting] = lane
+        num_waiting += first != end
+    return num_waiting
 
-    Neighbors are proposed by weight and accepted with their bias over the largest one. A large bias of the
-    way back would make all others rare, so what it exceeds the rest by is a choice of its own.
+
+@njit(inline="always")
+def _propose(slots: Int32, lanes: Lanes, num_waiting: int) -> None:
+    """Propose a neighbor by weight to every waiting lane."""
+    for place in range(num_waiting):
+        lane = lanes.waiting[place]
+        lanes.states[lane] += GAMMA
+        bits = mixed(lanes.states[lane])
+        size = np.uint64(lanes.high[lane] - lanes.low[lane])
+        lanes.slot[lane] = lanes.low[lane] + np.int32(((bits >> np.uint64(32)) * size) >> np.uint64(32))
+        lanes.threshold[lane] = np.int32(bits & np.uint64(ALIAS_SCALE - 1))
+    for place in range(num_waiting):
+        lane = lanes.waiting[place]
+        slot = lanes.slot[lane]
+        is_own = lanes.threshold[lane] < slots[slot, 2]
+        lanes.proposed[lane] = slots[slot, 0] if is_own else slots[slot, 1]
+
+
+@njit(inline="always")
+def _accept(graph: Arrays, biases: Biases, lanes: Lanes, num_waiting: int) -> int:
+    """Accept each proposal with its bias over the largest one; return how many lanes still wait.
+
+    A large bias of the way back would make all others rare, so what it exceeds the rest by is a level of its
+    own, bounded by the largest share of the row; only a draw that falls there looks up what the share is.
     """
-    largest = out_bias if is_bipartite else max(1.0, out_bias)
-    surely = out_bias if is_bipartite else min(1.0, out_bias)
-    excess = 0.0
-    if return_bias > largest:
-        back = _place(neighbors, first, end, previous)
-        if back != NOWHERE:
-            excess = shares[back, 3] * (return_bias - largest)
-    size = np.uint64(end - first)
-    for _ in range(MAX_REFUSALS):
-        state += GAMMA
-        level = _unit(mixed(state)) * (largest + excess)
-        if level >= largest:
-            return previous, state
-        if proposed == previous:
-            if level < return_bias:
-                return proposed, state
-        elif level < surely:
-            return proposed, state
-        elif not is_bipartite:
-            bias = 1.0 if _is_adjacent(rows, neighbors, previous, proposed) else out_bias
-            if level < bias:
-                return proposed, state
-        state += GAMMA
-        bits = mixed(state)
-        slot = first + np.int64(((bits >> np.uint64(32)) * size) >> np.uint64(32))
-        is_own = np.int64((bits >> np.uint64(1)) & np.uint64(ALIAS_SCALE - 1)) < slots[slot, 2]
-        proposed = slots[slot, 0] if is_own else slots[slot, 1]
-    state += GAMMA
-    unit = _unit(mixed(state))
-    found = _from_whole_row(
-        rows, slots, shares, neighbors, first, end, previous, return_bias, out_bias, is_bipartite, unit
-    )
-    return found, state
+    shares = graph.slots.view(np.float32)
+    still = 0
+    for place in range(num_waiting):
+        lane = lanes.waiting[place]
+        node, before = lanes.proposed[lane], lanes.previous[lane]
+        lanes.states[lane] += GAMMA
+        level = _unit(mixed(lanes.states[lane])) * lanes.level[lane]
+        bias = biases.away
+        if not graph.is_bipartite and _may_be_adjacent(graph, before, node):
+            bias = 1.0 if _is_adjacent(graph.rows, graph.neighbors, before, node) else bias
+        if node == before:
+            bias = min(biases.way_back, biases.largest)
+        is_accepted = level < bias
+        if level >= biases.largest:
+            back = _place(graph.neighbors, lanes.low[lane], lanes.high[lane], before)
+            if back != NOWHERE and level - biases.largest < biases.excess * shares[back, 3]:
+                lanes.proposed[lane] = before
+                is_accepted = True
+        lanes.waiting[still] = lane
+        still += not is_accepted
+    return still
+
+
+@njit(nogil=True)
+def _from_whole_rows(graph: Arrays, biases: Biases, lanes: Lanes, num_waiting: int) -> None:
+    """Draw by the exact second-order weights of the whole side, for lanes refused too often."""
+    shares = graph.slots.view(np.float32)
+    for place in range(num_waiting):
+        lane = lanes.waiting[place]
+        before = lanes.previous[lane]
+        lanes.states[lane] += GAMMA
+        unit = _unit(mixed(lanes.states[lane]))
+        total, left = 0.0, 1.0
+        for turn in range(2):
+            if turn == 1:
+                left = unit * total
+            for edge in range(lanes.low[lane], lanes.high[lane]):
+                node = graph.neighbors[edge]
+                bias = biases.away
+                if node == before:
+                    bias = biases.way_back
+                elif not graph.is_bipartite and _is_adjacent(graph.rows, graph.neighbors, before, node):
+                    bias = 1.0
+                if turn == 0:
+                    total += shares[edge, 3] * bias
+                elif left >= 0:
+                    left -= shares[edge, 3] * bias
+                    lanes.proposed[lane] = node
 
 
 @njit(cache=True, nogil=True)
 def walk(
-    rows: Int32,
-    slots: Int32,
-    neighbors: Int32,
-    is_bipartite: bool,
+    graph: Arrays,
     return_bias: float,
     out_bias: float,
     starts: Int32,
@@ -168,8 +215,8 @@ def walk(
 
     Parameters
     ----------
-    rows, slots, neighbors, is_bipartite
-        A :class:`~edpipe.mastery.walk_graph.WalkGraph`.
+    graph
+        Edges and weights.
     return_bias, out_bias
         Factors of the weight of the way back, and of nodes that are not adjacent to the one before: 1 / p
         and 1 / q.
@@ -183,60 +230,39 @@ def walk(
         Shape ``(num_walks, length)``; written.
     """
     num_walks, length = walks.shape
-    shares = slots.view(np.float32)
-    is_first_order = return_bias == out_bias and (is_bipartite or out_bias == 1.0)
-    current = np.empty(GROUP, dtype=np.int32)
-    previous = np.empty(GROUP, dtype=np.int32)
-    low = np.empty(GROUP, dtype=np.int32)
-    high = np.empty(GROUP, dtype=np.int32)
-    chosen = np.empty(GROUP, dtype=np.int32)
-    threshold = np.empty(GROUP, dtype=np.int32)
-    states = np.empty(GROUP, dtype=np.uint64)
+    largest = out_bias if graph.is_bipartite else max(1.0, out_bias)
+    biases = Biases(return_bias, out_bias, largest, max(return_bias - largest, 0.0))
+    is_first_order = return_bias == out_bias and (graph.is_bipartite or out_bias == 1.0)
+    whole = np.empty((8, GROUP), dtype=np.int32)
+    lanes = Lanes(
+        whole[0],
+        whole[1],
+        whole[2],
+        whole[3],
+        whole[4],
+        whole[5],
+        whole[6],
+        np.empty(GROUP),
+        whole[7],
+        np.empty(GROUP, dtype=np.uint64),
+    )
     for base in range(0, num_walks, GROUP):
         count = min(GROUP, num_walks - base)
         for lane in range(count):
-            current[lane] = starts[base + lane]
-            previous[lane] = NOWHERE
-            walks[base + lane, 0] = current[lane]
-            states[lane] = mixed(seed + mixed(np.uint64(first_walk + base + lane) * GAMMA))
+            lanes.current[lane] = starts[base + lane]
+            lanes.previous[lane] = NOWHERE
+            walks[base + lane, 0] = starts[base + lane]
+            lanes.states[lane] = mixed(seed + mixed(np.uint64(first_walk + base + lane) * GAMMA))
         for step in range(1, length):
+            num_waiting = _choose_sides(graph.rows, biases, lanes, count)
+            for _ in range(MAX_REFUSALS):
+                if num_waiting == 0:
+                    break
+                _propose(graph.slots, lanes, num_waiting)
+                is_plain = is_first_order or step == 1
+                num_waiting = 0 if is_plain else _accept(graph, biases, lanes, num_waiting)
+            _from_whole_rows(graph, biases, lanes, num_waiting)
             for lane in range(count):
-                node = current[lane]
-                if node == NOWHERE:
-                    low[lane] = high[lane] = 0
-                    continue
-                states[lane] += GAMMA
-                bits = mixed(states[lane])
-                first, middle, end = rows[node, 0], rows[node, 1], rows[node, 2]
-                is_second = middle == first or (middle != end and (bits & np.uint64(1)) != 0)
-                low[lane] = middle if is_second else first
-                high[lane] = end if is_second else middle
-                size = np.uint64(high[lane] - low[lane])
-                chosen[lane] = low[lane] + np.int32(((bits >> np.uint64(32)) * size) >> np.uint64(32))
-                threshold[lane] = np.int32((bits >> np.uint64(1)) & np.uint64(ALIAS_SCALE - 1))
-            for lane in range(count):
-                if low[lane] == high[lane]:
-                    chosen[lane] = NOWHERE
-                    continue
-                slot = chosen[lane]
-                chosen[lane] = slots[slot, 0] if threshold[lane] < slots[slot, 2] else slots[slot, 1]
-            for lane in range(count):
-                proposed = chosen[lane]
-                if not is_first_order and step > 1 and proposed != NOWHERE:
-                    proposed, states[lane] = _second_order(
-                        rows,
-                        slots,
-                        shares,
-                        neighbors,
-                        low[lane],
-                        high[lane],
-                        proposed,
-                        previous[lane],
-                        return_bias,
-                        out_bias,
-                        is_bipartite,
-                        states[lane],
-                    )
-                previous[lane] = current[lane]
-                current[lane] = proposed
-                walks[base + lane, step] = proposed
+                lanes.previous[lane] = lanes.current[lane]
+                lanes.current[lane] = lanes.proposed[lane]
+                walks[base + lane, step] = lanes.proposed[lane]

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from edpipe.mastery.walk_graph import Int32, WalkGraph
-from edpipe.mastery.walk_kernel import walk
+from edpipe.mastery.walk_kernel import Arrays, walk
 from edpipe.progress import Mode, track
 
 WALKS_A_PIECE = 65_536
@@ -73,13 +73,12 @@ def random_walks(
         raise ValueError(f"starts must lie in 0 to {graph.num_nodes - 1}.")
     walks = np.empty((len(starts), length), dtype=np.int32)
 
+    arrays = Arrays(graph.rows, graph.slots, graph.neighbors, graph.filters, graph.is_bipartite)
+
     def fill(first: int) -> int:
         piece = slice(first, min(first + WALKS_A_PIECE, len(starts)))
         walk(
-            graph.rows,
-            graph.slots,
-            graph.neighbors,
-            graph.is_bipartite,
+            arrays,
             1.0 / return_parameter,
             1.0 / in_out_parameter,
             starts[piece],
