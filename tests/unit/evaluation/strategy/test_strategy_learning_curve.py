@@ -116,7 +116,6 @@ def test_a_curve_goes_on_where_it_stopped(pool: Pool, settings: Settings, tmp_pa
         {"lookup": taught},
         settings,
         budgets=(0.1, 0.5),
-        seeds=(0, 1),
         **arguments,
     )
     assert len(taught.lessons) == 2
