@@ -55,6 +55,9 @@ def train(
         on_made=lambda made: show_made(made, form),
     )
     kind = {"tracing": "tracer", "strategy": "predictor"}[family.name]
+    if not run.run_key:
+        say(f"Would train: {run.config['kind']} {kind}; what it learns from is made first and names the run.")
+        return
     facts = f"{run.config['kind']} {kind}, {run.num_parameters:,} parameters, run {run.run_key}"
     if dry_run:
         say(f"Would train: {facts}, in {run.run_dir}")

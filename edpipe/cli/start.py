@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edpipe.cli.context import settings_of
 from edpipe.cli.output import Format, emit, rows_of, say
+
+if TYPE_CHECKING:
+    import polars as pl
 
 FormatFlag = Annotated[Format, typer.Option("--format", help="How rows are printed.")]
 
@@ -34,14 +37,26 @@ def demo(
     settings = settings_of(context, default_preset="smoke", synthetic={"students": students})
     if dry_run:
         say(
-            f"Would run everything on {settings.synthetic.students} synthetic students, "
-            f"below {demo_home(settings)}."
+            f"Would run everything on {settings.synthetic.students} synthetic students and "
+            f"{settings.synthetic.tutor_students} of a tutor, below {demo_home(settings)}."
         )
         return
     result = verb(settings)
-    emit(result.metrics, form, title="Test students; intervals by student-level bootstrap")
+    _show_metrics(result.metrics, form)
     say(f"HTML report: {result.report}")
     say(f'Ask: edpipe --home {result.home} sql "select * from core.students limit 5"')
+
+
+def _show_metrics(metrics: dict[str, pl.DataFrame], form: Format) -> None:
+    """Print a table a family; the formats for machines get one with all columns."""
+    import polars as pl
+
+    if form is Format.table:
+        for family, frame in metrics.items():
+            emit(frame, form, title=f"{family.capitalize()}: test part, intervals by student-level bootstrap")
+        return
+    named = [frame.select(pl.lit(family).alias("family"), pl.all()) for family, frame in metrics.items()]
+    emit(pl.concat(named, how="diagonal"), form)
 
 
 def doctor(

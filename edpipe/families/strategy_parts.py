@@ -10,13 +10,15 @@ import polars as pl
 
 from edpipe.datasets.strategy import StrategyDataset
 from edpipe.datasets.strategy_splits import StrategySplit, split_strategies
+from edpipe.errors import TrainingError
 from edpipe.families.family import Made
 from edpipe.families.raw_data import TUTOR_SOURCES, refuse_absent_source
-from edpipe.mastery.embedding import Embedding
-from edpipe.mastery.strategy_clusters import StrategyClusters
+from edpipe.mastery.embedding import Embedding, load_embedding
+from edpipe.mastery.strategy_clusters import StrategyClusters, load_clusters
 
 if TYPE_CHECKING:
     from edpipe.settings import Settings
+    from edpipe.training.run import TrainingRun
 
 ESTIMATORS_TITLE = "Estimators of mastery on held-out steps"
 ROUNDS_TITLE = "Rounds of refinement"
@@ -45,6 +47,50 @@ def open_attempts(settings: Settings) -> Attempts:
     refuse_absent_source(settings, "strategy", settings.strategy.source, among=TUTOR_SOURCES)
     dataset = strategy_dataset(settings)
     return Attempts(dataset, split_strategies(dataset, settings))
+
+
+def settings_of_run(run: TrainingRun, settings: Settings) -> Settings:
+    """Return the settings with source and split as they were when the run was trained."""
+    facts = run.data
+    strategy = settings.strategy.model_copy(
+        update={"source": run.source, "split": facts["split"], "views": facts["views"]}
+    )
+    split = settings.split.model_copy(
+        update={"salt": facts["salt"], "valid": facts["valid_share"], "test": facts["test_share"]}
+    )
+    return settings.model_copy(update={"strategy": strategy, "split": split})
+
+
+def attempts_of(run: TrainingRun, settings: Settings) -> Attempts:
+    """Read the present attempts of a run's source and divide them as the run did.
+
+    Raises
+    ------
+    TrainingError
+        If the run was not finished.
+    """
+    if not run.data:
+        raise TrainingError(
+            "This run does not say what it was trained on.",
+            where=str(run.run_dir / "run.json"),
+            found="no facts of the data",
+            expected="split, embedding and clusters",
+            next_step="Run `edpipe train strategy`, which completes the run.",
+        )
+    return open_attempts(settings_of_run(run, settings))
+
+
+def parts_of(run: TrainingRun, settings: Settings) -> tuple[Embedding, StrategyClusters | None]:
+    """Return the embedding and the clusters that a run was trained with.
+
+    Raises
+    ------
+    TrainingError
+        If their folders are gone.
+    """
+    embedding = load_embedding(settings.embeddings_dir / run.data["embedding_key"])
+    key = run.data["clusters_key"]
+    return embedding, load_clusters(settings.clusters_dir / key) if key else None
 
 
 def planned_embedding(settings: Settings, attempts: Attempts) -> Made:

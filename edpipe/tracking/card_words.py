@@ -54,6 +54,14 @@ class CardWords:
 
 
 GROUPS = {f"mastery:{name}": name for name in ("low", "middle", "high", "gap")}
+FIFTHS = {
+    **{f"mastery:{name}": name for name in ("lowest", "low", "middle", "high", "highest")},
+    "mastery:short_history": "short history",
+    "mastery:worst": "worst group",
+    "mastery:gap": "gap",
+    "mastery:gap_standardized": "gap, standardized",
+    "mastery:gap_over_lookup": "gap over the lookup",
+}
 
 TRACING = CardWords(
     summary="Predicts whether a student's next answer is right, from the earlier ones.",
@@ -112,18 +120,20 @@ STRATEGY = CardWords(
     subsets={
         "all": "",
         "seen_problems": ", problems seen in training",
-        "new_problems": ", problems new to the predictor",
+        "unseen_problems": ", problems new to training",
         "departures": ", where the student leaves the usual strategy",
     },
-    groups=GROUPS,
+    groups=FIFTHS,
     group_metrics={
         "exact_match": "exact match",
         "jaccard": "Jaccard",
         "edit_similarity": "edit similarity",
     },
     group_intro=(
-        "Students by their mastery before the scored attempts. The gap is the best group less the worst; "
-        "a predictor that is equally good for every learner has a gap of 0."
+        "Students in fifths by their mastery before the attempt, each KC beside its mean, cut on training "
+        "students. The gap is the best group less the worst: 0 for a predictor that is equally good for "
+        "every learner. Standardized, all groups are taken to have met the same sections; over the lookup, "
+        "it is the gap of what is gained on the most frequent strategy of the problem."
     ),
     rows="attempts",
     scored="attempts",

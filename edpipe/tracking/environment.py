@@ -18,6 +18,8 @@ PACKAGES = (
     "polars",
     "prefect",
     "pyarrow",
+    "pydantic",
+    "pydantic-settings",
     "pytorch-lightning",
     "scikit-learn",
     "sqlmesh",

@@ -108,9 +108,9 @@ def validation_scores(facts: CardFacts) -> dict[str, float]:
     }
 
 
-def model_requirements() -> list[str]:
-    """Return pins of the packages that a logged model needs."""
-    return [pin for pin in requirements() if pin.split("==")[0] in MODEL_PACKAGES]
+def model_requirements(*more: str) -> list[str]:
+    """Return pins of the packages that a logged model needs, and of some more."""
+    return [pin for pin in requirements() if pin.split("==")[0] in {*MODEL_PACKAGES, *more}]
 
 
 def _log_results(run: Run, run_dir: Path, facts: CardFacts) -> None:
