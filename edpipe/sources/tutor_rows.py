@@ -132,8 +132,8 @@ def _cells(text: str, layout: TutorLayout, newline: str, first_row: int) -> tupl
     whole = lines.filter(is_whole).drop("count")
     names = [f"c{place}" for place in range(width)]
     if layout.is_quoted:
-        kept = [records[place] for place in is_whole.arg_true()]
-        cells = pl.DataFrame(kept, schema=dict.fromkeys(names, pl.String), orient="row")
+        columns = list(zip(*(records[place] for place in is_whole.arg_true()), strict=True)) or [()] * width
+        cells = pl.DataFrame(dict(zip(names, columns, strict=True)), schema=dict.fromkeys(names, pl.String))
     else:
         split = whole["raw"].str.split_exact(layout.separator, width - 1)
         cells = split.struct.unnest().rename(lambda name: f"c{name.removeprefix('field_')}")

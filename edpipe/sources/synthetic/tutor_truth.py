@@ -86,9 +86,9 @@ def gather_truth(
         {
             "student": np.arange(world.student_group.size),
             "group": world.student_group,
-            "mastery": world.mastery.tolist(),
+            "mastery": world.mastery,
         }
-    ).select("group", "mastery", student_id=student_ids())
+    ).select("group", pl.col("mastery").arr.to_list(), student_id=student_ids())
     if not named:
         return SyntheticTutor(paths, rows, world, students, pl.DataFrame(), pl.DataFrame())
     key = ["student_id", "problem_hierarchy", "problem_name", "problem_view"]
