@@ -12,6 +12,8 @@ import polars as pl
 from report_example import example_query
 
 from edpipe.evaluation.results import CALIBRATION_SCHEMA, METRIC_SCHEMA
+from edpipe.evaluation.strategy.learning_curve import CURVE_SCHEMA
+from edpipe.evaluation.strategy.score import EQUITY_SCHEMA, PAIRED_SCHEMA
 
 MODELS = (
     "transformer",
@@ -94,41 +96,24 @@ def example_strategy_run(folder: Path, *, gain: float = 0.04) -> Path:
 def example_budgets(seed: int = 7) -> pl.DataFrame:
     """Return a learning curve: the first sampler ahead, all of them at one height with all attempts."""
     random = np.random.default_rng(seed)
-    rows = []
-    for equal in ("epochs", "steps"):
-        for place, sampler in enumerate((*SAMPLERS, "all")):
-            for budget in (1.0,) if sampler == "all" else BUDGETS:
-                for number in range(5):
-                    lost = 0.03 * (1 + 0.35 * place) * np.log10(1 / budget) ** 2
-                    value = 0.62 - lost + random.normal(0, 0.008)
-                    seconds = 20 + 900 * budget + 4 * place
-                    rows.append(
-                        (
-                            sampler,
-                            "transformer",
-                            budget,
-                            int(9000 * budget),
-                            number,
-                            equal,
-                            "exact_match",
-                            value,
-                            4.0 * place,
-                            seconds,
-                        )
-                    )
-    columns = [
-        "sampler",
-        "model",
-        "budget",
-        "num_attempts",
-        "seed",
-        "equal",
-        "metric",
-        "value",
-        "seconds_sampler",
-        "seconds_total",
+    rows: list[tuple[object, ...]] = []
+    points = [
+        (equal, place, sampler, budget, number)
+        for equal in ("epochs", "steps")
+        for place, sampler in enumerate((*SAMPLERS, "all"))
+        for budget in ((1.0,) if sampler == "all" else BUDGETS)
+        for number in range(5)
     ]
-    return pl.DataFrame(rows, schema=columns, orient="row")
+    for equal, place, sampler, budget, number in points:
+        lost = 0.03 * (1 + 0.35 * place) * np.log10(1 / budget) ** 2
+        seconds = (4.0 * place, 20 + 900 * budget + 4 * place)
+        values = {"exact_match": 0.62 - lost + random.normal(0, 0.008), "mastery_gap": 0.04 + lost / 2}
+        for metric, value in values.items():
+            span = (value - 0.02, value + 0.02)
+            key = (sampler, "transformer", budget, int(9000 * budget), number, equal, metric)
+            rows.append((*key, value, *span, *seconds))
+            rows.append((*key[:1], "lookup", *key[2:], value - 0.1, *span, *seconds))
+    return pl.DataFrame(rows, schema=CURVE_SCHEMA, orient="row")
 
 
 def example_map(clusters_dir: Path, *, num_students: int = 1500, num_problems: int = 400) -> pl.DataFrame:
@@ -209,8 +194,7 @@ def _paired(gain: float) -> pl.DataFrame:
         for subset, value in (gains | {f"mastery:{group}": gain for group in GROUPS}).items()
         for metric in ("exact_match", "jaccard", "edit_similarity")
     ]
-    columns = ["model", "reference", "split", "subset", "metric", "difference", "low", "high"]
-    return pl.DataFrame(rows, schema=columns, orient="row")
+    return pl.DataFrame(rows, schema=PAIRED_SCHEMA, orient="row")
 
 
 def _rates() -> pl.DataFrame:
@@ -219,14 +203,4 @@ def _rates() -> pl.DataFrame:
         for kc in range(3)
         for place, group in enumerate(FIFTHS)
     ]
-    columns = [
-        "model",
-        "split",
-        "kc",
-        "group",
-        "false_positive_rate",
-        "false_negative_rate",
-        "num_without",
-        "num_with",
-    ]
-    return pl.DataFrame(rows, schema=columns, orient="row")
+    return pl.DataFrame(rows, schema=EQUITY_SCHEMA, orient="row")

@@ -27,7 +27,7 @@ SWITCHES = [
     "--disable-component-update",
     "--disable-sync",
 ]
-NUM_FIGURES = 17
+NUM_FIGURES = 18
 SMALLEST_TEXT = 9.0
 
 # Marks of every visible drawing: how many there are, and how many cover no pixel at all.

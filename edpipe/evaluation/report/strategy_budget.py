@@ -7,10 +7,12 @@ from collections.abc import Callable
 
 import polars as pl
 
-from edpipe.evaluation.report.drawing import Panel, grid_of_panels, padded
-from edpipe.evaluation.report.numbers import absent, decimal, percent, whole
-from edpipe.evaluation.report.page import Figure, Section, Table, missing
-from edpipe.evaluation.report.strategy_lines import EVERYTHING, Lines, Point, everything, lines_of, ours
+from edpipe.evaluation.report.drawing import Panel
+from edpipe.evaluation.report.intervals import Row
+from edpipe.evaluation.report.numbers import absent, percent, whole
+from edpipe.evaluation.report.page import Figure, Section, missing
+from edpipe.evaluation.report.strategy_lines import Lines, Point, everything, lines_of, ours
+from edpipe.evaluation.report.strategy_panels import sampler_figure, share_of
 from edpipe.evaluation.report.strategy_run import EXACT, StrategyRun
 
 NAME, TITLE = "strategy-budget", "Learning curve of strategies"
@@ -31,7 +33,6 @@ def strategy_budget(run: StrategyRun) -> Section:
     frame = run.budgets
     if frame is None or frame.is_empty() or not set(frame.columns) >= NEEDED:
         return missing(NAME, TITLE, NOT_MEASURED)
-    frame = frame.filter(pl.col("metric") == EXACT)
     if "equal" not in frame.columns:
         frame = frame.with_columns(equal=pl.lit("epochs"))
     words = [
@@ -41,20 +42,22 @@ def strategy_budget(run: StrategyRun) -> Section:
     figures = []
     for equal in EQUALS:
         part = frame.filter(pl.col("equal") == equal)
-        lines = lines_of(part, run)
+        lines = lines_of(part, run, EXACT)
         if not lines:
             continue
         words += _enough(lines, equal)
-        figures.append(_by_budget(lines, _of_lookup(run), equal))
-        if equal == "epochs" and _has_seconds(part):
-            figures.append(_by_seconds(lines, _of_lookup(run)))
+        figures.append(_by_budget(lines, _value(run.row(run.lookup)), equal))
+        if equal == "epochs":
+            if _has_seconds(part):
+                figures.append(_by_seconds(lines, _value(run.row(run.lookup))))
+            if gaps := lines_of(part, run, "mastery_gap"):
+                figures.append(_gaps(gaps, _value(run.row(run.lookup, "mastery:gap"))))
     if not figures:
         return missing(NAME, TITLE, NOT_MEASURED)
     return Section(NAME, TITLE, words=words, figures=figures)
 
 
-def _of_lookup(run: StrategyRun) -> float | None:
-    row = run.row(run.lookup)
+def _value(row: Row | None) -> float | None:
     return None if row is None else float(row["value"])
 
 
@@ -75,40 +78,47 @@ def _enough(lines: Lines, equal: str) -> list[str]:
     first = reached[0]
     return [
         f"The sampler {chosen!r} reaches 95 % of the exact match of all attempts ({percent(full['value'])}) "
-        f"with {_share(first['budget'])} of them ({whole(first['num_attempts'])})."
+        f"with {share_of(first['budget'])} of them ({whole(first['num_attempts'])})."
     ]
 
 
-def _share(budget: float) -> str:
-    return f"{100 * budget:.3g} %"
-
-
 def _by_budget(lines: Lines, lookup: float | None, equal: str) -> Figure:
-    budgets = sorted({point["budget"] for points in lines.values() for point in points})
-    marks = [budget for budget in LABELED if budgets[0] <= budget <= budgets[-1]]
     suffix = "" if equal == "epochs" else f"-{equal}"
     same = f"with the same number of {EQUALS[equal]}"
-
-    def axis(panel: Panel) -> None:
-        step = max(1, math.ceil(len(marks) * 46 / panel.width))
-        kept = marks[::-1][::step][::-1]
-        panel.x_axis([math.log10(mark) for mark in kept], [_share(mark) for mark in kept])
-
     reading = (
         f"Each panel sets one sampler (orange) against {ours(lines)} (blue), {same}. The height is the "
         "share of strategies predicted exactly, across is the share of the training attempts (logarithmic); "
         "bands are 95 % intervals over seeds, thin lines the other samplers. Green is the lookup"
         f"{'' if lookup is None else f' ({percent(lookup)})'}, purple all attempts."
     )
-    return _figure(
-        f"strategy-budget{suffix}-curve",
-        f"Exact match by budget, {same}",
-        reading,
-        lines,
-        lookup,
-        lambda point: math.log10(point["budget"]),
-        axis,
+    name, title = f"strategy-budget{suffix}-curve", f"Exact match by budget, {same}"
+    return sampler_figure(name, title, reading, lines, lookup, _across, _budget_axis(lines))
+
+
+def _gaps(lines: Lines, lookup: float | None) -> Figure:
+    reading = (
+        "The largest exact match of a fifth of the students by mastery less the smallest: 0 is equal "
+        "service. Read it beside the height above: a small gap of a poor predictor is no success."
     )
+    name, title = "strategy-gap-curve", "Gap between mastery groups by budget"
+    return sampler_figure(name, title, reading, lines, lookup, _across, _budget_axis(lines))
+
+
+def _across(point: Point) -> float:
+    return math.log10(point["budget"])
+
+
+def _budget_axis(lines: Lines) -> Callable[[Panel], None]:
+    budgets = sorted({point["budget"] for points in lines.values() for point in points})
+    marks = [budget for budget in LABELED if budgets[0] <= budget <= budgets[-1]]
+    marks = budgets if len(marks) < 2 else marks
+
+    def axis(panel: Panel) -> None:
+        step = max(1, math.ceil(len(marks) * 46 / panel.width))
+        kept = marks[::-1][::step][::-1]
+        panel.x_axis([math.log10(mark) for mark in kept], [share_of(mark) for mark in kept])
+
+    return axis
 
 
 def _by_seconds(lines: Lines, lookup: float | None) -> Figure:
@@ -127,7 +137,7 @@ def _by_seconds(lines: Lines, lookup: float | None) -> Figure:
         "The same points against what they cost from end to end, the sampler and what it needs included, in "
         "seconds on a logarithmic scale: further left at the same height is better."
     )
-    return _figure(
+    return sampler_figure(
         "strategy-seconds-curve",
         "Exact match by seconds",
         reading,
@@ -136,91 +146,3 @@ def _by_seconds(lines: Lines, lookup: float | None) -> Figure:
         lambda point: math.log10(max(point["seconds"], LEAST_SECONDS)),
         axis,
     )
-
-
-def _figure(
-    name: str,
-    title: str,
-    reading: str,
-    lines: Lines,
-    lookup: float | None,
-    across: Callable[[Point], float],
-    axis: Callable[[Panel], None],
-) -> Figure:
-    chosen, full = ours(lines), everything(lines)
-    others = [sampler for sampler in lines if sampler not in (chosen, EVERYTHING)] or [chosen]
-    points = [point for line in lines.values() for point in line]
-    levels = {"4": full["value"] if full else None, "3": lookup}
-    heights = [edge for point in points for edge in (point["low"], point["value"], point["high"])]
-    marks = padded([height for height in [*heights, *levels.values()] if not absent(height)], 4)
-    places = [across(point) for point in points]
-    xs = (min(places) - 0.05, max(places) + 0.05)
-
-    def fill(panel: Panel, index: int) -> None:
-        shown = others[index]
-        panel.title(shown)
-        panel.y_axis(marks)
-        for style, level in levels.items():
-            if level is not None:
-                panel.drawing.path(
-                    [panel.at(xs[0], level), panel.at(xs[1], level)],
-                    f"mark level{style}",
-                    title=f"{level:.3f}",
-                )
-        for sampler, points in lines.items():
-            if sampler not in (shown, chosen, EVERYTHING):
-                panel.drawing.path([panel.at(across(point), point["value"]) for point in points], "other")
-        for sampler, style in ((shown, "2"), (chosen, "1")):
-            if style == "1" or sampler != chosen:
-                _line(panel, sampler, lines[sampler], style, across)
-        axis(panel)
-
-    def draw(width: float) -> str:
-        return grid_of_panels(
-            len(others),
-            width,
-            title,
-            fill,
-            smallest=165,
-            ratio=0.7,
-            xs=xs,
-            ys=(marks[0], marks[-1]),
-            left=40,
-        )
-
-    rows = [
-        [
-            sampler,
-            _share(point["budget"]),
-            whole(point["num_attempts"]),
-            whole(point["num_seeds"]),
-            decimal(point["value"], 4),
-            "" if absent(point["low"]) else f"{decimal(point['low'])} – {decimal(point['high'])}",
-            decimal(point["seconds"], 1),
-        ]
-        for sampler, points in lines.items()
-        for point in points
-    ]
-    columns = ["Sampler", "Budget", "Attempts", "Seeds", "Exact", "95 % interval", "Seconds"]
-    table = Table(columns, rows, numeric=frozenset(range(1, 7)))
-    legend = [("fill1", chosen), ("fill2", "the sampler of the panel")]
-    legend += [("fill3", "lookup")] if lookup is not None else []
-    legend += [("fill4", "all attempts")] if full else []
-    return Figure(name, title, reading, draw, table, legend=legend)
-
-
-def _line(
-    panel: Panel, sampler: str, points: list[Point], style: str, across: Callable[[Point], float]
-) -> None:
-    banded = [point for point in points if not absent(point["low"])]
-    above = [panel.at(across(point), point["high"]) for point in banded]
-    below = [panel.at(across(point), point["low"]) for point in banded]
-    panel.drawing.path([*above, *reversed(below)], f"mark band{style}", closed=True)
-    places = [panel.at(across(point), point["value"]) for point in points]
-    panel.drawing.path(places, f"mark line{style}")
-    for point, place in zip(points, places, strict=True):
-        title = (
-            f"{sampler}, {_share(point['budget'])} ({whole(point['num_attempts'])} attempts): "
-            f"{percent(point['value'])}"
-        )
-        panel.drawing.dot(place, f"mark fill{style}", radius=2.5, title=title)

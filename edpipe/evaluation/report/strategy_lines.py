@@ -16,11 +16,17 @@ Point = dict[str, Any]
 Lines = dict[str, list[Point]]
 
 
-def lines_of(frame: pl.DataFrame, run: StrategyRun) -> Lines:
-    """Return the points of each sampler by rising budget, with 95 % intervals over seeds."""
-    predictors = frame["model"].unique().to_list()
-    if run.predictor in predictors:
-        frame = frame.filter(pl.col("model") == run.predictor)
+def lines_of(frame: pl.DataFrame, run: StrategyRun, metric: str) -> Lines:
+    """Return the points of each sampler by rising budget, with intervals over seeds and over students.
+
+    They are those of the run's predictor; of the first other model but the lookup where it has none.
+    """
+    frame = frame.filter((pl.col("metric") == metric) & pl.col("value").is_not_nan())
+    models = sorted(frame["model"].unique().to_list(), key=lambda model: (model == run.lookup, model))
+    model = run.predictor if run.predictor in models else next(iter(models), None)
+    frame = frame.filter(pl.col("model") == model)
+    has_intervals = {"low", "high"} <= set(frame.columns)
+    spans = [pl.col(end).mean() if has_intervals else pl.lit(None).alias(end) for end in ("low", "high")]
     seconds = pl.col("seconds_total").mean() if "seconds_total" in frame.columns else pl.lit(None)
     points = (
         frame.group_by("sampler", "budget")
@@ -30,6 +36,7 @@ def lines_of(frame: pl.DataFrame, run: StrategyRun) -> Lines:
             pl.col("value").len().alias("num_seeds"),
             pl.col("num_attempts").mean(),
             seconds.alias("seconds"),
+            *(span.alias(f"students_{end}") for span, end in zip(spans, ("low", "high"), strict=True)),
         )
         .sort("sampler", "budget")
     )
@@ -54,4 +61,4 @@ def everything(lines: Lines) -> Point | None:
 
 def ours(lines: Lines) -> str:
     """Return the sampler that the others are set against."""
-    return OURS if OURS in lines else next(iter(lines))
+    return OURS if OURS in lines else next((name for name in lines if name != EVERYTHING), EVERYTHING)

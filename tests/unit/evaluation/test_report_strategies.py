@@ -21,7 +21,7 @@ from strategy_report_example import (
 )
 
 from edpipe.evaluation.report import strategy_equity, strategy_run, write_report
-from edpipe.evaluation.strategy import evaluate, groups
+from edpipe.evaluation.strategy import evaluate, groups, learning_curve
 from edpipe.settings import load_settings
 
 FIGURES = (
@@ -30,6 +30,7 @@ FIGURES = (
     "strategy-training",
     "strategy-budget-curve",
     "strategy-seconds-curve",
+    "strategy-gap-curve",
     "strategy-budget-steps-curve",
     "strategy-groups",
     "strategy-map",
@@ -176,9 +177,8 @@ def test_departures_are_told_in_words(report):
 def test_the_curve_has_the_mean_and_the_t_interval_of_the_seeds(whole):
     report, run, _ = whole
     frame = pl.read_parquet(run / "evaluation" / "learning_curve.parquet")
-    values = frame.filter(
-        (pl.col("sampler") == "uniform") & (pl.col("budget") == 0.1) & (pl.col("equal") == "epochs")
-    )["value"]
+    point = {"sampler": "uniform", "budget": 0.1, "equal": "epochs", "model": "transformer"}
+    values = frame.filter(**point, metric="exact_match")["value"]
     half = 2.776445 * values.std() / math.sqrt(5)  # 97.5 % point of t with four degrees of freedom
     row = f"uniform 10 % 900 5 {values.mean():.4f} {values.mean() - half:.3f} – {values.mean() + half:.3f}"
     assert row in words(section(report, "strategy-budget-curve").split("<tbody>")[1])
@@ -193,7 +193,7 @@ def test_each_sampler_has_a_panel_against_ours(report):
 def test_the_least_budget_that_is_enough_is_named(whole):
     report, run, _ = whole
     frame = pl.read_parquet(run / "evaluation" / "learning_curve.parquet")
-    frame = frame.filter(pl.col("equal") == "epochs")
+    frame = frame.filter(equal="epochs", model="transformer", metric="exact_match")
     full = frame.filter(pl.col("sampler") == "all")["value"].mean()
     means = frame.filter(pl.col("sampler") == "clusters").group_by("budget").agg(pl.col("value").mean())
     enough = means.filter(pl.col("value") >= 0.95 * full)["budget"].min()
@@ -206,6 +206,15 @@ def test_one_seed_has_a_line_without_a_band(run, write):
     figure = section(write(run), "strategy-budget-curve")
     assert "mark line1" in figure
     assert "band1" not in figure
+
+
+def test_a_curve_of_few_odd_budgets_is_drawn_with_these_as_labels(run, write):
+    change(
+        run,
+        "learning_curve.parquet",
+        lambda frame: frame.filter(pl.col("budget") == 0.1).with_columns(budget=pl.lit(0.033)),
+    )
+    assert ">3.3 %</text>" in section(write(run), "strategy-budget-curve")
 
 
 def test_every_mastery_group_has_bars_of_predictor_and_lookup(report):
@@ -234,6 +243,8 @@ def test_files_and_names_are_those_of_the_evaluation():
     assert strategy_run.LOOKUP == evaluate.REFERENCE
     assert strategy_run.PAIRED_FILE == evaluate.PAIRED_FILE
     assert strategy_run.EQUITY_FILE == evaluate.EQUITY_FILE
+    assert strategy_run.BUDGETS_FILE == learning_curve.CURVE_FILE
+    assert {"exact_match", "mastery_gap"} <= set(learning_curve.MEASURED)
     assert {*groups.GROUPS, groups.DECILE, groups.SHORT} == set(strategy_equity.ORDER)
 
 
