@@ -25,7 +25,7 @@ MODEL (
     num_correct BIGINT,
     num_incorrects BIGINT,
     num_hints BIGINT,
-    is_interrupted BOOLEAN,
+    num_reentries BIGINT,
     split TEXT,
     published_split TEXT
   ),
@@ -51,7 +51,7 @@ MODEL (
     num_correct = 'Steps whose first attempt was right.',
     num_incorrects = 'Wrong answers.',
     num_hints = 'Hints.',
-    is_interrupted = 'True where steps of another attempt of the student stand between.',
+    num_reentries = 'Times the student came back to it after a step of another attempt.',
     split = 'train, valid or test: the part of the split the student is wholly in.',
     published_split = 'Word of the file name: train, valid, test or master; the first by name where files differ; null where there is none.'
   ),
@@ -75,7 +75,6 @@ WITH attempts AS (
     problem_key,
     problem_view,
     MIN(interaction_number) AS first_number,
-    MAX(interaction_number) AS last_number,
     MIN(started_at) AS started_at,
     MAX(COALESCE(ended_at, started_at)) AS ended_at,
     SUM(elapsed_seconds) AS elapsed_seconds,
@@ -86,6 +85,7 @@ WITH attempts AS (
     SUM(CASE WHEN is_correct THEN 1 ELSE 0 END) AS num_correct,
     COALESCE(SUM(incorrects), 0) AS num_incorrects,
     COALESCE(SUM(hints), 0) AS num_hints,
+    SUM(CASE WHEN is_reentry THEN 1 ELSE 0 END) AS num_reentries,
     MIN(published_split) AS published_split
   FROM core.steps
   GROUP BY attempt_key, student_key, problem_key, problem_view
@@ -114,7 +114,7 @@ SELECT
   attempts.num_correct,
   attempts.num_incorrects,
   attempts.num_hints,
-  attempts.last_number - attempts.first_number + 1 > attempts.num_steps AS is_interrupted,
+  attempts.num_reentries,
   students.split,
   attempts.published_split
 FROM attempts

@@ -2,7 +2,7 @@ MODEL (
   name core.reconciliation,
   kind FULL,
   grain (check_name, source, relation),
-  description 'The account of a build: every source row, the identities of the published levels, unknown values, duplicates, orphans, empty answers, coverage.',
+  description 'The account of a build: every source row, the identities of the published levels, unknown values, duplicates, orphans, empty answers, coverage; of tutor logs: core.tutor_checks.',
   columns (
     check_name TEXT,
     source TEXT,
@@ -49,6 +49,16 @@ UNION ALL
 SELECT 'ednet' AS source, 'coupons' AS relation, COUNT(*) AS num_rows FROM raw.ednet_coupons
 UNION ALL
 SELECT 'assistments' AS source, 'answers' AS relation, COUNT(*) AS num_rows FROM raw.assistments_answers
+UNION ALL
+SELECT 'kddcup' AS source, 'steps' AS relation, COUNT(*) AS num_rows FROM raw.kddcup_steps
+UNION ALL
+SELECT 'datashop' AS source, 'steps' AS relation, COUNT(*) AS num_rows FROM raw.datashop_steps
+UNION ALL
+SELECT 'datashop' AS source, 'transactions' AS relation, COUNT(*) AS num_rows FROM raw.datashop_transactions
+UNION ALL
+SELECT 'mathia' AS source, 'steps' AS relation, COUNT(*) AS num_rows FROM raw.mathia_steps
+UNION ALL
+SELECT 'mathia' AS source, 'transactions' AS relation, COUNT(*) AS num_rows FROM raw.mathia_transactions
 ), refused AS (
 SELECT source, relation, COUNT(*) AS num_rows FROM raw.rejects GROUP BY source, relation
 ), presence AS (
@@ -345,7 +355,7 @@ SELECT
   COALESCE(SUM(CASE WHEN NOT is_answered THEN 1 ELSE 0 END), 0) AS observed,
   CAST(NULL AS BIGINT) AS expected,
   'info' AS severity,
-  'submitted without a choice: kept apart from wrong' AS detail
+  'submitted without a choice, or a blank first attempt: kept apart from wrong' AS detail
 FROM core.interactions
 GROUP BY source
 UNION ALL
@@ -437,6 +447,16 @@ SELECT
   'bundle visits of students on both levels with a KT4 submit of the bundle within two minutes: KT1 cannot be rebuilt from KT4' AS detail
 FROM visits
 HAVING COUNT(*) > 0
+UNION ALL
+SELECT
+  check_name,
+  source,
+  relation,
+  observed,
+  expected,
+  severity,
+  detail
+FROM core.tutor_checks
 )
 SELECT
   check_name,

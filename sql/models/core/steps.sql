@@ -30,6 +30,7 @@ MODEL (
     kc_ids TEXT[],
     kc_keys INT[],
     num_kcs INT,
+    is_reentry BOOLEAN,
     num_rows BIGINT,
     num_source_rows BIGINT,
     is_opportunity_mismatch BOOLEAN,
@@ -64,6 +65,7 @@ MODEL (
     kc_ids = 'Knowledge components of the step in rising order, bookkeeping included; empty where it has none.',
     kc_keys = 'Their keys, rising like the names.',
     num_kcs = 'Knowledge components without bookkeeping.',
+    is_reentry = 'True where the student comes back to the problem attempt after a step of another.',
     num_rows = 'Source rows, or rows of core.transaction_steps, that are this step.',
     num_source_rows = 'Rows of the source that are this step: step rows or judged transactions.',
     is_opportunity_mismatch = 'True where the cells of KCs and of opportunities have different lengths in a row of the step.',
@@ -128,7 +130,23 @@ WITH sets AS (
         step_rows.published_row NULLS LAST,
         step_rows.source_file,
         step_rows.source_row
-    ) AS interaction_number
+    ) AS interaction_number,
+    LAG(items.problem_key) OVER (
+      PARTITION BY step_rows.student_key
+      ORDER BY
+        step_rows.started_milliseconds NULLS LAST,
+        step_rows.published_row NULLS LAST,
+        step_rows.source_file,
+        step_rows.source_row
+    ) AS previous_problem,
+    LAG(step_rows.problem_view) OVER (
+      PARTITION BY step_rows.student_key
+      ORDER BY
+        step_rows.started_milliseconds NULLS LAST,
+        step_rows.published_row NULLS LAST,
+        step_rows.source_file,
+        step_rows.source_row
+    ) AS previous_view
   FROM core.step_rows AS step_rows
   INNER JOIN core.problem_steps AS items ON step_rows.item_key = items.item_key
   WHERE step_rows.is_first_row
@@ -166,6 +184,8 @@ SELECT
   COALESCE(joined_sets.kc_ids, sets.kc_ids, @empty_list(TEXT)) AS kc_ids,
   COALESCE(joined_sets.kc_keys, sets.kc_keys, @empty_list(INT)) AS kc_keys,
   COALESCE(joined_sets.num_kcs, sets.num_kcs, 0) AS num_kcs,
+  placed.step_number > 1
+  AND (placed.problem_key <> placed.previous_problem OR placed.problem_view <> placed.previous_view) AS is_reentry,
   placed.num_rows,
   COALESCE(merged.num_source_rows, placed.num_source_rows) AS num_source_rows,
   COALESCE(merged.is_opportunity_mismatch, placed.is_opportunity_mismatch) AS is_opportunity_mismatch,
