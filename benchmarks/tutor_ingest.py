@@ -4,8 +4,8 @@
     python benchmarks/tutor_ingest.py --rows 1000000 --pandas-rows 1000000
 
 edpipe ends with typed, compressed Parquet on the disk; pandas reads chunks of the same file, all columns,
-and only keeps sums (by student and by KC), on the first ``--pandas-rows`` rows. The file is synthetic: 21 columns,
-as long lines, as many steps a student, problems and KCs as published. Writes
+and only keeps sums (by student and by KC), on the first ``--pandas-rows`` rows. The file is synthetic: 21
+columns, as long lines, as many steps a student, problems and KCs as published. Writes
 ``benchmarks/results/tutor_ingest.csv``: one line a way, seconds, rows a second, peak memory of the
 whole process tree (memory that processes share counts in each).
 """

@@ -32,7 +32,7 @@ from edpipe.sources.workers import num_workers
 
 SUFFIXES: Final = (".txt", ".csv", ".tsv", ".tab")
 # Part of every shard's key: raise it when the same file would give other rows.
-READER_VERSION: Final = 1
+READER_VERSION: Final = 2
 SYNTHETIC: Final = "synthetic_"
 TERMS: Final = "DataShop terms of use: research only, rows may not be passed on"
 _RELATIONS: Final[tuple[Relation, ...]] = ("steps", "transactions")

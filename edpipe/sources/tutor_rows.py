@@ -143,8 +143,8 @@ def _cells(text: str, layout: TutorLayout, newline: str, first_row: int) -> tupl
 
 
 def _unquoted(cell: pl.Expr) -> pl.Expr:
-    """Undo the quoting of a cell that a spreadsheet wrote because of its quotes, and no other."""
-    is_quoted = cell.str.starts_with('"') & cell.str.contains(r'^"(?:[^"]|"")*""(?:[^"]|"")*"$')
+    """Undo the quoting of a cell that a spreadsheet wrote because of its quotes or commas, and no other."""
+    is_quoted = cell.str.starts_with('"') & cell.str.contains(r'^"(?:[^"]|"")*(?:""|,)(?:[^"]|"")*"$')
     inside = cell.str.slice(1, cell.str.len_chars() - 2).str.replace_all('""', '"', literal=True)
     return pl.when(is_quoted & (cell.str.len_chars() > 2)).then(inside).otherwise(cell)
 

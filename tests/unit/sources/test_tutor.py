@@ -155,9 +155,11 @@ def test_every_kind_of_line_end_gives_the_same_rows(settings, tmp_path, end):
 
 
 def test_quotes_of_a_spreadsheet_are_undone_and_others_kept(settings, tmp_path):
-    lines = [kdd_row(1, kcs='"Say ""x"" aloud"'), kdd_row(2, kcs='5" rule'), kdd_row(3, kcs='"whole"')]
+    written_as = ['"Say ""x"" aloud"', '"Unit A, Section B"', '5" rule', '"whole"', '"a" and "b, c"']
+    lines = [kdd_row(number, kcs=cell) for number, cell in enumerate(written_as, 1)]
     rows, _ = ingested(settings, tmp_path, "\n".join([KDD, *lines]))
-    assert rows["kc_cells"].to_list() == [['Say "x" aloud'], ['5" rule'], ['"whole"']]
+    read = ['Say "x" aloud', "Unit A, Section B", '5" rule', '"whole"', '"a" and "b, c"']
+    assert rows["kc_cells"].to_list() == [[cell] for cell in read]
 
 
 def test_an_export_quoted_throughout_equals_the_plain_one(settings, tmp_path):
