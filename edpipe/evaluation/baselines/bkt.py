@@ -8,20 +8,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from edpipe.evaluation.baselines import bkt_kernel
 from edpipe.evaluation.baselines.base import in_order, some_students, training_rows, with_probability
 from edpipe.evaluation.baselines.item_kcs import Histories, ItemKcs
-from edpipe.evaluation.metrics import Float, Int
+from edpipe.evaluation.metrics import Int
+from edpipe.mastery import bkt_kernel
+from edpipe.mastery.bkt_fit import PARAMETERS, fit_parameters
 
-PARAMETERS = ("prior", "learn", "guess", "slip")
-START = (0.4, 0.1, 0.25, 0.1)
-# Guess and slip above one half would swap the meaning of the two states.
-UPPER = (0.999, 0.999, 0.5, 0.5)
-LOWER = 1e-3
-# Answers' worth of belief in the parameters of all KCs together: steadies KCs with few answers.
-PRIOR_WEIGHT = 10.0
-MAX_ITERATIONS = 100
-TOLERANCE = 1e-5
 MAX_ROWS = 5_000_000
 
 
@@ -66,14 +58,7 @@ class BKT:
         self._overall = float(rows["is_correct"].cast(pl.Float64).to_numpy().mean())
         self._item_kcs = ItemKcs.from_frame(item_kcs)
         sequences, starts, kcs = _sequences(rows, self._item_kcs)
-        pooled = _fit_kc(sequences, starts, np.array(START), weight=0.0)
-        self._parameters = np.tile(pooled, (self._item_kcs.num_kcs, 1))
-        # Sequences stand by KC, so those of one KC are one slice.
-        bounds = np.searchsorted(kcs, np.arange(self._item_kcs.num_kcs + 1))
-        for kc in range(self._item_kcs.num_kcs):
-            of_kc = starts[bounds[kc] : bounds[kc + 1] + 1]
-            if len(of_kc) > 1:
-                self._parameters[kc] = _fit_kc(sequences, of_kc, pooled, weight=PRIOR_WEIGHT)
+        self._parameters = fit_parameters(sequences, starts, kcs, self._item_kcs.num_kcs)
         return self
 
     def predict(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -109,18 +94,3 @@ def _sequences(rows: pl.DataFrame, item_kcs: ItemKcs) -> tuple[NDArray[np.uint8]
     starts = np.append(np.flatnonzero(new), len(kc)).astype(np.int64)
     correct = rows["is_correct"].cast(pl.UInt8).to_numpy()[row[order]]
     return correct, starts, kc[starts[:-1]]
-
-
-def _fit_kc(sequences: NDArray[np.uint8], starts: Int, start: Float, *, weight: float) -> Float:
-    """Climb to a (penalized) maximum of the likelihood of these sequences."""
-    parameters = np.clip(start, LOWER, UPPER)
-    num_answers = max(int(starts[-1] - starts[0]), 1)
-    previous = -np.inf
-    for _ in range(MAX_ITERATIONS):
-        events, chances, likelihood = bkt_kernel.expect(sequences, starts, parameters)
-        estimate = (events + weight * start) / np.maximum(chances + weight, 1e-12)
-        parameters = np.clip(estimate, LOWER, UPPER)
-        if (likelihood - previous) / num_answers < TOLERANCE:
-            break
-        previous = likelihood
-    return parameters

@@ -9,10 +9,11 @@ from scipy.sparse import csr_array
 from sklearn.linear_model import LogisticRegression
 from unit.evaluation.simulated_answers import simulate, simulate_bkt
 
-from edpipe.evaluation.baselines import BKT, BestLR, ItemDifficulty, Majority, bkt_kernel, logistic
+from edpipe.evaluation.baselines import BKT, BestLR, ItemDifficulty, Majority, logistic
 from edpipe.evaluation.baselines.base import some_students
 from edpipe.evaluation.baselines.item_kcs import ItemKcs
 from edpipe.evaluation.metrics import auc, log_loss
+from edpipe.mastery import bkt_kernel
 
 
 def rows(answers: list[tuple[int, int, int, int]], split: str = "train") -> pl.DataFrame:

@@ -9,7 +9,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from edpipe.evaluation.metrics import Float, Int
+Float = NDArray[np.float64]
+Int = NDArray[np.int64]
 
 
 @njit(cache=True)
@@ -83,6 +84,31 @@ def expect(sequences: NDArray[np.uint8], starts: Int, parameters: Float) -> tupl
 
 
 @njit(cache=True)
+def last_states(sequences: NDArray[np.uint8], starts: Int, kcs: Int, parameters: Float) -> Float:
+    """Return the chance that the KC is known after each sequence of answers to it.
+
+    Parameters
+    ----------
+    sequences, starts
+        As for :func:`expect`.
+    kcs
+        KC of each sequence. Shape ``(num_sequences,)``.
+    parameters
+        Prior, learn, guess, slip. Shape ``(num_kcs, 4)``.
+    """
+    found = np.empty(len(kcs))
+    for number in range(len(kcs)):
+        known, learn, guess, slip = parameters[kcs[number]]
+        for row in range(starts[number], starts[number + 1]):
+            if_known = 1 - slip if sequences[row] else slip
+            if_unknown = guess if sequences[row] else 1 - guess
+            after = known * if_known / (known * if_known + (1 - known) * if_unknown)
+            known = after + (1 - after) * learn
+        found[number] = known
+    return found
+
+
+@njit(cache=True)
 def trace(
     starts: Int,
     items: Int,
@@ -97,9 +123,10 @@ def trace(
     Parameters
     ----------
     starts, items, correct
-        Histories, as in :class:`~edpipe.evaluation.baselines.item_kcs.Histories`.
+        Answers by student and order: student ``s`` has rows ``starts[s]`` to ``starts[s + 1]``, each with
+        an item and 1 for right.
     kc_starts, kcs
-        KC sets, as in :class:`~edpipe.evaluation.baselines.item_kcs.ItemKcs`.
+        KC sets: those of item ``i`` are ``kcs[kc_starts[i] : kc_starts[i + 1]]``.
     parameters
         Prior, learn, guess, slip. Shape ``(num_kcs, 4)``.
     without_kc
