@@ -186,10 +186,10 @@ class ClusterSettings(Strict):
     radius_decay: float = Field(
         default=0.85, gt=0, lt=1, description="Factor from one radius to the next finer."
     )
-    max_rounds: int = Field(default=8, ge=1, le=100, description="Most refinements.")
+    max_rounds: int = Field(default=12, ge=1, le=100, description="Most refinements.")
     patience: int = Field(default=2, ge=1, description="Refinements without gain before the stop.")
     symmetry_threshold: float = Field(
-        default=0.5, ge=-1, le=1, description="Clusters below this symmetry score are split further."
+        default=0.8, ge=-1, le=1, description="Clusters below this symmetry score are split further."
     )
     pairs: int = Field(default=64, ge=1, description="Pairs of strategies compared in a cluster, at most.")
     max_clusters: int = Field(default=20_000, ge=1, description="Most clusters.")

@@ -19,6 +19,22 @@ NONE = -1
 LABELS_FILE = "labels.npz"
 ROUNDS_FILE = "rounds.parquet"
 MANIFEST_FILE = "clusters.json"
+ROUNDS_SCHEMA: dict[str, pl.DataType] = {
+    "round": pl.Int32(),
+    "refined": pl.String(),
+    "radius": pl.Float64(),
+    "num_student_clusters": pl.Int32(),
+    "num_problem_clusters": pl.Int32(),
+    "num_clusters": pl.Int32(),
+    "objective": pl.Float64(),
+    "symmetry": pl.Float64(),
+    "symmetry_low": pl.Float64(),
+    "symmetry_high": pl.Float64(),
+    "rand_index": pl.Float64(),
+    "median_size": pl.Float64(),
+    "validation": pl.Float64(),
+    "is_best": pl.Boolean(),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +50,11 @@ class StrategyClusters:
         Cluster of each attempt: the pair of student and problem cluster, or the cluster of the attempt
         itself; -1 outside training. Shape ``(num_attempts,)``.
     rounds
-        One row a round: ``round, radius, num_student_clusters, num_problem_clusters, num_clusters,
-        objective, symmetry, symmetry_low, symmetry_high, rand_index`` (adjusted, against the round before),
-        ``median_size, validation, is_best``.
+        One row a round, columns :data:`ROUNDS_SCHEMA`: what is ``refined`` (students, then problems, or
+        instances), its ``radius`` and ``objective``; numbers of clusters; ``symmetry`` of its clusters in
+        [-1, 1] with a 95 % interval; ``rand_index``, adjusted, against the round before; attempts in the
+        median cluster of attempts; ``validation``, the log-likelihood of held-out training strategies in nats
+        an attempt, comparable among rounds of one kind. One row, of the last kind, ``is_best``: these clusters.
     manifest
         What it was made from and how: key, keys of dataset and embedding, settings, seed, seconds.
     """

@@ -1,0 +1,128 @@
+"""Attempts as points: student, section and problem vector side by side, without ever building them."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from edpipe.datasets.strategy import Ints, Places
+from edpipe.mastery.dp_means_kernels import Floats, Singles, settle_instances
+from edpipe.mastery.dp_means_points import checked_weights, keep_nearer, lengths_of, slack_of
+from edpipe.mastery.embedding import Vectors
+
+TABLE_VALUES = 2**26  # distances held at once: 256 MiB
+
+
+class InstancePoints:
+    r"""Points :math:`x = [e_s; e_h; e_p]` kept as three codes each.
+
+    A squared distance splits in three, :math:`\lVert x - \mu \rVert^2 = \lVert e_s - \mu_s \rVert^2 +
+    \lVert e_h - \mu_h \rVert^2 + \lVert e_p - \mu_p \rVert^2`. So one pass computes tables of students, of
+    sections and of problems against the centers, and looks up three numbers for each point and center.
+    Centers are taken in tiles, so that tables stay below 256 MiB. Which center is nearest, and how far, is
+    settled in double precision: results are those of the same points built.
+
+    Parameters
+    ----------
+    keys
+        Student, section and problem of each instance, as rows of the vectors. Shape ``(num_instances, 3)``.
+    students, sections, problems
+        Shape ``(…, dim)`` each.
+    weights
+        How often each instance stands. Shape ``(num_instances,)``; by default 1.
+    """
+
+    def __init__(
+        self,
+        keys: Ints,
+        students: Vectors,
+        sections: Vectors,
+        problems: Vectors,
+        weights: Floats | None = None,
+    ) -> None:
+        if keys.ndim != 2 or keys.shape[1] != 3 or not len(keys):
+            raise ValueError(f"keys must have shape (num_instances, 3); got {keys.shape}.")
+        self.keys = np.ascontiguousarray(keys, dtype=np.int32)
+        self.parts = (
+            np.ascontiguousarray(students, dtype=np.float32),
+            np.ascontiguousarray(sections, dtype=np.float32),
+            np.ascontiguousarray(problems, dtype=np.float32),
+        )
+        for column, part in enumerate(self.parts):
+            if keys[:, column].min() < 0 or keys[:, column].max() >= len(part):
+                raise ValueError(f"keys of column {column} must be rows of its {len(part)} vectors.")
+        self._weights = checked_weights(weights, len(keys))
+        self._longest = np.array([float(np.sqrt(sum(lengths_of(part).max() ** 2 for part in self.parts)))])
+        self._order = np.lexsort(self.keys.T[[0, 1, 2]])
+
+    @property
+    def weights(self) -> Floats:
+        """How often each instance stands. Shape ``(num_instances,)``."""
+        return self._weights
+
+    def subset(self, rows: Places) -> InstancePoints:
+        """Return some of the instances, over the same vectors."""
+        students, sections, problems = self.parts
+        return InstancePoints(self.keys[rows], students, sections, problems, self._weights[rows])
+
+    def vectors(self, rows: Places) -> Floats:
+        """Return the coordinates of some instances. Shape ``(len(rows), 3 * dim)``."""
+        found = [part[self.keys[rows, column]] for column, part in enumerate(self.parts)]
+        return np.concatenate(found, axis=1).astype(np.float64)
+
+    def nearest(self, centers: Floats, rows: Places | None = None) -> tuple[Ints, Floats]:
+        """Return the nearest center of some or all instances, and the exact squared distance to it."""
+        keys = self.keys if rows is None else self.keys[rows]
+        order = self._order if rows is None else np.lexsort(keys.T[[0, 1, 2]])
+        label = np.zeros(len(keys), dtype=np.int32)
+        squared = np.full(len(keys), np.inf)
+        step = max(64, TABLE_VALUES // sum(len(part) for part in self.parts))
+        for begin in range(0, len(centers), step):
+            tile = np.ascontiguousarray(centers[begin : begin + step])
+            found, found_squared = np.empty_like(label), np.empty_like(squared)
+            slack = float(slack_of(self._longest, tile)[0])
+            settle_instances(keys, order, *self._tables(tile), slack, *self.parts, tile, found, found_squared)
+            keep_nearer(label, squared, found, found_squared, begin)
+        return label, squared
+
+    def _tables(self, centers: Floats) -> tuple[Singles, Singles, Singles]:
+        """Return the parts of the squared distances, less the length of the instance's own vector."""
+        ends = np.cumsum([part.shape[1] for part in self.parts])
+        students, sections, problems = np.split(centers.astype(np.float32), ends[:2], axis=1)
+        return (
+            _table(self.parts[0], students),
+            _table(self.parts[1], sections),
+            _table(self.parts[2], problems),
+        )
+
+    def sums(self, labels: Ints, num_centers: int) -> Floats:
+        """Return the weighted sum of the instances of each center. Shape ``(num_centers, 3 * dim)``.
+
+        Counts of students, sections and problems in each cluster, times their vectors.
+        """
+        sums = []
+        for column, part in enumerate(self.parts):
+            counts = csr_array(
+                (self._weights, (labels, self.keys[:, column])), shape=(num_centers, len(part))
+            )
+            sums.append(counts @ part.astype(np.float64))
+        return np.concatenate(sums, axis=1)
+
+
+def _table(vectors: Singles, centers: Singles) -> Singles:
+    """Return squared distances less the squared lengths of the vectors. Shape ``(vectors, centers)``."""
+    table: Singles = vectors @ (-2 * centers.T)
+    table += np.square(centers).sum(axis=1)
+    return table
+
+
+def instance_points(
+    keys: Ints, students: Vectors, sections: Vectors, problems: Vectors
+) -> tuple[InstancePoints, Places]:
+    """Return each different instance once, weighted by how often it stands, and the place of each row.
+
+    ``points, place = instance_points(…)``; the labels of the rows are ``dp_means(points, …).labels[place]``.
+    """
+    different, place, count = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
+    points = InstancePoints(different, students, sections, problems, count.astype(np.float64))
+    return points, place.reshape(-1)
