@@ -15,7 +15,7 @@ import typer.main
 import edpipe
 from edpipe.cli import app
 from edpipe.settings import Settings, load_settings
-from edpipe.sources.synthetic import write_ednet
+from edpipe.sources.synthetic import draw_tutor_world, write_ednet, write_kddcup
 
 # SQLMesh 0.236 defines its models in a way that Pydantic 2.13 and later announce to remove.
 pytestmark = [pytest.mark.contract, pytest.mark.filterwarnings("ignore:.json_encoders. is deprecated")]
@@ -55,13 +55,15 @@ def by_place(found: Iterator[tuple[str, object]]) -> list[object]:
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """A synthetic EdNet, ingested, built and published."""
+    """A synthetic EdNet and the log of a synthetic tutor, ingested, built and published."""
     home = tmp_path_factory.mktemp("docs")
     settings = load_settings("smoke", file=home / "edpipe.toml", home=home / "data", progress="none")
     archives = home / "archives"
     archives.mkdir()
     write_ednet(archives, num_students=120, num_items=120, unanswered_share=0.01)
     edpipe.ingest("ednet", [archives], settings)
+    write_kddcup(home / "tutor", draw_tutor_world(30, 3, 6, 16, strategies_per_problem=4, departure_rate=0.3))
+    edpipe.ingest("kddcup", [home / "tutor"], settings)
     edpipe.build(settings)
     return settings
 
