@@ -29,7 +29,7 @@ SAMPLERS = ("clusters", "uniform", "sections", "kmeans", "kcenter", "adaptive", 
 BUDGETS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 FIFTHS = ("lowest", "low", "middle", "high", "highest")
 GROUPS = (*FIFTHS, "lowest_decile", "short_history")
-CLUSTERS_KEY = "c0ffee"
+CLUSTERS_KEY, EMBEDDING_KEY = "c0ffee", "deface"
 NUM_PROFILES = 24
 
 PROFILES = """
@@ -85,10 +85,11 @@ def example_strategy_run(folder: Path, *, gain: float = 0.04) -> Path:
     _rates().write_parquet(evaluation / "equity.parquet")
     example_budgets().write_parquet(evaluation / "learning_curve.parquet")
     (run / "curves.csv").write_text(
-        "epoch,train_loss,valid_loss,valid_exact_match\n"
+        "epoch,train_loss,valid_loss,valid_next_accuracy\n"
         + "".join(f"{e},{1.5 + 0.9 / e:.4f},{1.6 + 0.8 / e:.4f},{0.6 - 0.2 / e:.4f}\n" for e in range(1, 9))
     )
-    facts = {"model": "strategy", "seed": 7, "data": {"clusters_key": CLUSTERS_KEY}}
+    data = {"embedding_key": EMBEDDING_KEY, "clusters_key": CLUSTERS_KEY}
+    facts = {"model": "strategy", "seed": 7, "data": data}
     (run / "run.json").write_text(json.dumps(facts))
     return run
 
@@ -141,7 +142,52 @@ def example_map(clusters_dir: Path, *, num_students: int = 1500, num_problems: i
     folder = clusters_dir / CLUSTERS_KEY
     folder.mkdir(parents=True, exist_ok=True)
     frame.write_parquet(folder / "map.parquet")
+    _rounds().write_parquet(folder / "rounds.parquet")
     return frame
+
+
+def example_estimators(embeddings_dir: Path) -> None:
+    """Write the manifest of the embedding with its comparison of estimators."""
+    folder = embeddings_dir / EMBEDDING_KEY
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [
+        (name, 0.4 + 0.02 * place, place == 0) for place, name in enumerate(("pfa", "tracer", "bkt", "mean"))
+    ]
+    estimators = [
+        {
+            "estimator": name,
+            "log_loss": loss,
+            "log_loss_low": loss - 0.01,
+            "log_loss_high": loss + 0.01,
+            "auc": 0.75,
+            "rmse": 0.38,
+            "num_steps": 5000,
+            "seconds": 1.5,
+            "is_used": is_used,
+        }
+        for name, loss, is_used in rows
+    ]
+    (folder / "embedding.json").write_text(json.dumps({"estimators": estimators}))
+
+
+def _rounds() -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "round": [0, 1],
+            "radius": [0.8, 0.68],
+            "num_student_clusters": [8, 14],
+            "num_problem_clusters": [12, 23],
+            "num_clusters": [80, 240],
+            "objective": [900.0, 700.0],
+            "symmetry": [0.4, 0.6],
+            "symmetry_low": [0.35, 0.55],
+            "symmetry_high": [0.45, 0.65],
+            "rand_index": [None, 0.7],
+            "median_size": [40.0, 12.0],
+            "validation": [0.5, 0.58],
+            "is_best": [False, True],
+        }
+    )
 
 
 def _metrics(model: str, place: int, gain: float) -> list[tuple[object, ...]]:

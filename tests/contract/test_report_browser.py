@@ -9,7 +9,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from report_example import example_run
-from strategy_report_example import example_map, example_strategy_query, example_strategy_run
+from strategy_report_example import (
+    example_estimators,
+    example_map,
+    example_strategy_query,
+    example_strategy_run,
+)
 
 from edpipe.evaluation.report import write_report
 from edpipe.settings import load_settings
@@ -66,6 +71,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("home")
     settings = load_settings("smoke", file=home / "edpipe.toml", home=home, progress="none")
     example_map(settings.clusters_dir)
+    example_estimators(settings.embeddings_dir)
     return write_report(
         settings,
         run_dir=example_run(home / "runs"),

@@ -14,8 +14,8 @@ from edpipe.evaluation.report.strategy_run import StrategyRun
 from edpipe.evaluation.report.strategy_scores import NAME, NOT_TRAINED, TITLE, enough, strategy_scores
 
 CURVES = {
-    "Loss a KC": {"train_loss": "1", "valid_loss": "2"},
-    "Exact match, validation": {"valid_exact_match": "3"},
+    "Loss a KC (nats)": {"train_loss": "1", "valid_loss": "2"},
+    "Next KC, validation": {"valid_next_accuracy": "3"},
 }
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from edpipe.evaluation.report.intervals import Row, interval
 from edpipe.evaluation.report.numbers import decimal, percent, whole
 from edpipe.evaluation.report.page import Cell, Figure, Section, Table, missing
 from edpipe.evaluation.report.published import Published
@@ -57,6 +59,10 @@ def strategy_clusters(published: Published, run: StrategyRun) -> Section:
                 folded.append(_profiles(rows[NUM_OPEN:], "Profiles of further clusters"))
     else:
         words.append("There are no profiles of clusters yet: `edpipe score strategy` publishes them.")
+    if run.estimators:
+        tables.append(_estimators(run.estimators))
+    if run.rounds is not None and len(run.rounds):
+        folded.append(_rounds(run.rounds.to_dicts()))
     if not figures and not tables:
         return missing(NAME, TITLE, NOT_CLUSTERED)
     return Section(NAME, TITLE, words=words, figures=figures, tables=tables, folded=folded)
@@ -99,3 +105,55 @@ def _strategy(kcs: list[str] | str | None) -> str:
     names = [kcs] if isinstance(kcs, str) else [kc.partition("/")[2] or kc for kc in kcs]
     shown = " → ".join(names[:NUM_SHOWN_KCS])
     return shown if len(names) <= NUM_SHOWN_KCS else f"{shown} → … ({len(names)} KCs)"
+
+
+def _estimators(estimators: Sequence[Row]) -> Table:
+    rows: list[list[Cell | str]] = []
+    for one in estimators:
+        span = {"low": one.get("log_loss_low"), "high": one.get("log_loss_high")}
+        rows.append(
+            [
+                Cell(str(one["estimator"]), remark="used for the vectors" if one.get("is_used") else ""),
+                Cell(decimal(one["log_loss"]), remark=interval(span)),
+                decimal(one.get("auc")),
+                decimal(one.get("rmse")),
+                whole(one.get("num_steps")),
+                decimal(one.get("seconds"), 1),
+            ]
+        )
+    columns = ["Estimator of mastery", "Log loss ↓", "AUC ↑", "RMSE ↓", "Steps", "Seconds"]
+    caption = "Estimators of mastery on held-out steps"
+    return Table(columns, rows, caption=caption, numeric=frozenset(range(1, 6)))
+
+
+def _rounds(rounds: list[dict[str, Any]]) -> Table:
+    rows: list[list[Cell | str]] = [
+        [
+            Cell(str(one["round"]), remark="kept" if one["is_best"] else ""),
+            decimal(one["radius"]),
+            whole(one["num_student_clusters"]),
+            whole(one["num_problem_clusters"]),
+            whole(one["num_clusters"]),
+            Cell(decimal(one["symmetry"]), remark=interval(_span_of(one))),
+            decimal(one["rand_index"], 2),
+            decimal(one["median_size"], 1),
+            decimal(one["validation"]),
+        ]
+        for one in rounds
+    ]
+    columns = [
+        "Round",
+        "Radius",
+        "Of students",
+        "Of problems",
+        "Clusters",
+        "Symmetry",
+        "Rand index",
+        "Median size",
+        "Validation",
+    ]
+    return Table(columns, rows, caption="Rounds of refinement", numeric=frozenset(range(1, 9)))
+
+
+def _span_of(one: dict[str, Any]) -> Row:
+    return {"low": one["symmetry_low"], "high": one["symmetry_high"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import polars as pl
 from edpipe.evaluation.report.intervals import Row
 from edpipe.evaluation.report.trained import Trained, read_trained
 from edpipe.evaluation.results import EVALUATION_FOLDER
+from edpipe.settings import Settings
 
 EXACT = "exact_match"
 LOOKUP = "lookup"
@@ -19,6 +21,8 @@ PAIRED_FILE = "paired.parquet"
 EQUITY_FILE = "equity.parquet"
 BUDGETS_FILE = "learning_curve.parquet"
 MAP_FILE = "map.parquet"
+ROUNDS_FILE = "rounds.parquet"
+EMBEDDING_FILE = "embedding.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +30,8 @@ class StrategyRun:
     """One run of a predictor with its evaluation, its learning curve and the map of its clusters.
 
     Parts that do not exist are None: ``paired`` holds gains over the lookup, ``rates`` errors by KC and
-    mastery group.
+    mastery group, ``points`` the map, ``rounds`` those of refinement, ``estimators`` the comparison of
+    estimators of mastery.
     """
 
     trained: Trained
@@ -34,6 +39,8 @@ class StrategyRun:
     rates: pl.DataFrame | None = None
     budgets: pl.DataFrame | None = None
     points: pl.DataFrame | None = None
+    rounds: pl.DataFrame | None = None
+    estimators: tuple[Row, ...] = ()
 
     @property
     def predictor(self) -> str | None:
@@ -68,27 +75,39 @@ class StrategyRun:
         return {**found.row(0, named=True), "value": found["difference"][0]} if len(found) else None
 
 
-def read_strategy_run(run_dir: Path | None, clusters_dir: Path) -> StrategyRun:
-    """Read what exists below ``run_dir`` and, of its clusters, below ``clusters_dir``; None gives nothing."""
+def read_strategy_run(run_dir: Path | None, settings: Settings) -> StrategyRun:
+    """Read what exists of a run, its embedding and its clusters; None gives nothing."""
     trained = read_trained(run_dir, ranking=EXACT)
     if run_dir is None:
         return StrategyRun(trained)
-    key = _clusters_key(trained.facts)
     evaluation = run_dir / EVALUATION_FOLDER
+    embedding, clusters = (
+        folder / key if (key := _key(trained.facts, name)) else None
+        for folder, name in (
+            (settings.embeddings_dir, "embedding_key"),
+            (settings.clusters_dir, "clusters_key"),
+        )
+    )
     return StrategyRun(
         trained,
         paired=_read(evaluation / PAIRED_FILE),
         rates=_read(evaluation / EQUITY_FILE),
         budgets=_read(evaluation / BUDGETS_FILE),
-        points=_read(clusters_dir / key / MAP_FILE) if key else None,
+        points=_read(clusters / MAP_FILE) if clusters else None,
+        rounds=_read(clusters / ROUNDS_FILE) if clusters else None,
+        estimators=_estimators(embedding) if embedding else (),
     )
 
 
-def _clusters_key(facts: Mapping[str, Any]) -> str:
-    """Return the folder of the clusters that a run was trained with, as its ``run.json`` names it."""
+def _key(facts: Mapping[str, Any], name: str) -> str:
+    """Return the name of a folder that a run learned from, as its ``run.json`` tells."""
     data = facts.get("data")
-    found = facts.get("clusters_key") or (data.get("clusters_key") if isinstance(data, dict) else None)
-    return str(found or "")
+    return str(data.get(name) or "") if isinstance(data, dict) else ""
+
+
+def _estimators(embedding: Path) -> tuple[Row, ...]:
+    file = embedding / EMBEDDING_FILE
+    return tuple(json.loads(file.read_text("utf-8")).get("estimators", ())) if file.exists() else ()
 
 
 def _read(path: Path) -> pl.DataFrame | None:

@@ -67,7 +67,7 @@ def write_report(
     """
     output = output or settings.reports_dir / REPORT_FILE
     published = Published(query or _published_query(settings))
-    predictor = read_strategy_run(strategy_run_dir, settings.clusters_dir)
+    predictor = read_strategy_run(strategy_run_dir, settings)
     text = _page(settings, published, read_trained(run_dir), predictor).render()
     output.parent.mkdir(parents=True, exist_ok=True)
     temporary = output.with_name(f".{output.name}.tmp")

@@ -15,6 +15,7 @@ from strategy_report_example import (
     MODELS,
     NUM_PROFILES,
     SAMPLERS,
+    example_estimators,
     example_map,
     example_strategy_query,
     example_strategy_run,
@@ -65,6 +66,7 @@ def whole(tmp_path_factory, query):
     home = tmp_path_factory.mktemp("home")
     settings = load_settings("smoke", file=home / "edpipe.toml", home=home, progress="none")
     points = example_map(settings.clusters_dir)
+    example_estimators(settings.embeddings_dir)
     run = example_strategy_run(home / "runs")
     path = write_report(settings, run_dir=None, strategy_run_dir=run, query=query)
     return path.read_text("utf-8"), run, points
@@ -281,6 +283,17 @@ def test_profiles_show_the_typical_strategy_without_its_data_set(report):
     assert "Write <expression> 1 → Write <expression> 2" in text
     assert "synthetic/Write" not in text
     assert "→ … (9 KCs)" in text
+
+
+def test_the_estimator_of_mastery_that_was_used_is_marked(report):
+    text = words(section(report, "strategy-clusters"))
+    assert "pfa used for the vectors 0.400 0.390 – 0.410" in text
+    assert text.count("used for the vectors") == 1
+
+
+def test_the_round_of_refinement_that_was_kept_is_marked(report):
+    text = words(section(report, "strategy-clusters"))
+    assert "1 kept 0.680 14 23 240 0.600 0.550 – 0.650 0.70 12.0 0.580" in text
 
 
 def test_a_home_without_strategies_has_one_section_that_says_so(write):
