@@ -1,36 +1,59 @@
-"""Groups of students with like mastery, found in answers: whose strategies speak for whom."""
+"""Groups of students alike in what they answer right and what they use: whose strategies speak for whom."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edpipe.datasets.strategy_history import Singles
 
-# Answers that the mean of a KC weighs as in the mastery of a group.
-PRIOR_ANSWERS = 4.0
+# Answers that the mean of a KC weighs as in the mastery of a group, and uses likewise in its preference.
+PRIOR = 4.0
 MAX_GROUPS = 8
 ITERATIONS = 60
-TOLERANCE = 1e-5
-# Numbers of groups that are tried in vain before the search ends.
+TOLERANCE = 1e-6
+# First guesses that each number of groups is tried from, and numbers tried in vain before the search ends.
+STARTS = 3
 PATIENCE = 2
+# So small a mean mastery and its counterpart are not believed.
+LEAST_MASTERY = 0.02
+
+
+class Evidence(NamedTuple):
+    """What students have done, one row a student; all of shape ``(n, num_kcs)``.
+
+    ``scored`` and ``correct`` count first attempts; ``used`` counts steps, ``expected`` what anybody would
+    have used in the attempts at the same sections.
+    """
+
+    scored: Singles
+    correct: Singles
+    used: Singles
+    expected: Singles
 
 
 @dataclass(frozen=True, eq=False)
 class MasteryGroups:
-    r"""A mixture of groups; in each, a KC is answered right with one chance, whoever answers.
+    r"""A mixture of groups, each with its own mastery and preference of every KC.
+
+    In group :math:`g` a first attempt at KC :math:`k` is right with chance :math:`m_{gk}`, and uses of
+    :math:`k` are Poisson with mean :math:`e_k \exp(a_{gk})`, where anybody would have used it :math:`e_k` times.
 
     Attributes
     ----------
     mastery
-        Chance of a right first attempt, strictly between 0 and 1. Shape ``(num_groups, num_kcs)``.
+        :math:`m`, strictly between 0 and 1. Shape ``(num_groups, num_kcs)``.
+    preference
+        :math:`a`, 0 where the group uses the KC like anybody. Shape ``(num_groups, num_kcs)``.
     share
         Share of the students in each group; sums to 1. Shape ``(num_groups,)``.
     """
 
     mastery: Singles
+    preference: Singles
     share: Singles
 
     @property
@@ -38,61 +61,50 @@ class MasteryGroups:
         """Number of groups."""
         return len(self.share)
 
-    def chances(self, scored: Singles, correct: Singles) -> Singles:
-        """Return the chance of each group given counts of answers; the shares where there is none.
+    def chances(self, evidence: Evidence) -> Singles:
+        """Return the chance of each group; the shares where there is no evidence.
 
-        Shapes: counts ``(n, num_kcs)``; returns ``(n, num_groups)``.
+        Shape ``(n, num_groups)``.
         """
-        found, _ = _responsibilities(self.mastery, self.share, scored, correct)
-        return found
-
-    def expected_mastery(self, chances: Singles) -> Singles:
-        """Return the mastery of each KC by students of whom the ``chances`` are known.
-
-        Shapes: ``(n, num_groups)``; returns ``(n, num_kcs)``.
-        """
-        expected: Singles = chances @ self.mastery
-        return expected
+        return _expect(self, evidence)[0]
 
 
 def fit_mastery_groups(
-    scored: Singles,
-    correct: Singles,
-    kc_mean: NDArray[np.floating],
-    *,
-    seed: int,
-    max_groups: int = MAX_GROUPS,
+    evidence: Evidence, kc_mean: NDArray[np.floating], *, seed: int, max_groups: int = MAX_GROUPS
 ) -> MasteryGroups:
     """Find groups by expectation maximization, as many as the Bayesian information criterion asks for.
 
-    Students without an answer count for nothing. With no answer at all there is one group, whose mastery is
-    the mean.
+    Students without evidence count for nothing; with none at all there is one group.
 
     Parameters
     ----------
-    scored, correct
-        Answers of each student, one row a student. Shape ``(num_students, num_kcs)``.
+    evidence
+        Of each student.
     kc_mean
         Mean mastery of each KC, in [0, 1], to which groups are shrunken. Shape ``(num_kcs,)``.
     seed
-        Seed of the first guess.
+        Seed of the first guesses.
     max_groups
         Most groups, at least 1.
     """
-    has_answers = scored.sum(axis=1) > 0
-    scored, correct = scored[has_answers], correct[has_answers]
-    mean = np.clip(kc_mean, 0.02, 0.98).astype(np.float32)
-    best = MasteryGroups(mean[None, :], np.ones(1, dtype=np.float32))
-    if not len(scored):
+    is_known = (evidence.scored.sum(axis=1) > 0) | (evidence.used.sum(axis=1) > 0)
+    evidence = Evidence(*(part[is_known] for part in evidence))
+    mean = np.clip(kc_mean, LEAST_MASTERY, 1 - LEAST_MASTERY).astype(np.float32)[None, :]
+    number_known = len(evidence.scored)
+    best = MasteryGroups(mean, np.zeros_like(mean), np.ones(1, dtype=np.float32))
+    if not number_known:
         return best
-    num_met = int((scored.sum(axis=0) > 0).sum())
-    best_criterion, in_vain = np.inf, 0
-    for number in range(1, min(max_groups, len(scored)) + 1):
-        groups, likelihood = _fit(scored, correct, mean, number, seed)
+    num_met = sum(int((part.sum(axis=0) > 0).sum()) for part in (evidence.scored, evidence.used))
+    least, in_vain = np.inf, 0
+    for number in range(1, min(max_groups, number_known) + 1):
+        starts = range(STARTS if number > 1 else 1)
+        groups, likelihood = max(
+            (_fit(evidence, mean, number, [seed, number, start]) for start in starts), key=lambda one: one[1]
+        )
         num_numbers = number * num_met + number - 1
-        criterion = num_numbers * np.log(len(scored)) - 2 * likelihood
-        if criterion < best_criterion:
-            best, best_criterion, in_vain = groups, criterion, 0
+        criterion = num_numbers * np.log(number_known) - 2 * likelihood
+        if criterion < least:
+            best, least, in_vain = groups, criterion, 0
         else:
             in_vain += 1
         if in_vain == PATIENCE:
@@ -100,48 +112,59 @@ def fit_mastery_groups(
     return best
 
 
-def _fit(
-    scored: Singles, correct: Singles, mean: Singles, number: int, seed: int
-) -> tuple[MasteryGroups, float]:
-    chances = _first_guess(scored, correct, mean, number, seed)
-    last = -np.inf
+def _fit(evidence: Evidence, mean: Singles, number: int, seed: list[int]) -> tuple[MasteryGroups, float]:
+    chances = _first_guess(evidence, mean, number, seed)
+    groups = _maximize(evidence, mean, chances)
+    chances, likelihood = _expect(groups, evidence)
     for _ in range(ITERATIONS):
-        share = (chances.sum(axis=0) + 1) / (len(chances) + number)
-        right = chances.T @ correct + PRIOR_ANSWERS * mean
-        mastery = (right / (chances.T @ scored + PRIOR_ANSWERS)).astype(np.float32)
-        chances, likelihood = _responsibilities(mastery, share.astype(np.float32), scored, correct)
+        groups = _maximize(evidence, mean, chances)
+        last = likelihood
+        chances, likelihood = _expect(groups, evidence)
         if likelihood - last < TOLERANCE * abs(likelihood):
             break
-        last = likelihood
-    return MasteryGroups(mastery, share.astype(np.float32)), likelihood
+    return groups, likelihood
 
 
-def _first_guess(scored: Singles, correct: Singles, mean: Singles, number: int, seed: int) -> Singles:
+def _first_guess(evidence: Evidence, mean: Singles, number: int, seed: list[int]) -> Singles:
     """Return each student's nearest of ``number`` students drawn far from each other, by residuals."""
-    random = np.random.default_rng([seed, number])
-    residual = (correct - scored * mean) / np.sqrt(scored + PRIOR_ANSWERS)
-    chosen = [int(random.integers(len(residual)))]
-    distance = np.square(residual - residual[chosen[0]]).sum(axis=1)
-    for _ in range(number - 1):
+    random = np.random.default_rng(seed)
+    answers = (evidence.correct - evidence.scored * mean) / np.sqrt(evidence.scored + PRIOR)
+    uses = (evidence.used - evidence.expected) / np.sqrt(evidence.expected + PRIOR)
+    residual = np.concatenate([answers, uses], axis=1)
+    distance = np.full(len(residual), 1.0)
+    squared = np.empty((len(residual), number))
+    for center in range(number):
         total = distance.sum()
         # Alike students leave nothing to draw from: any will do.
-        weights = distance / total if total > 0 else None
-        chosen.append(int(random.choice(len(residual), p=weights)))
-        distance = np.minimum(distance, np.square(residual - residual[chosen[-1]]).sum(axis=1))
-    centers = residual[chosen]
-    squared = (
-        np.square(residual).sum(axis=1)[:, None] - 2 * residual @ centers.T + np.square(centers).sum(axis=1)
-    )
+        chosen = int(random.choice(len(residual), p=distance / total if total > 0 else None))
+        squared[:, center] = np.square(residual - residual[chosen]).sum(axis=1, dtype=np.float64)
+        distance = squared[:, : center + 1].min(axis=1)
     guess: Singles = np.eye(number, dtype=np.float32)[squared.argmin(axis=1)]
     return guess
 
 
-def _responsibilities(
-    mastery: Singles, share: Singles, scored: Singles, correct: Singles
-) -> tuple[Singles, float]:
-    """Return the chance of each group of each student, and the log-likelihood of all answers."""
-    score = correct @ np.log(mastery).T + (scored - correct) @ np.log1p(-mastery).T + np.log(share)
-    top = score.max(axis=1, keepdims=True, initial=-np.inf)
+def _maximize(evidence: Evidence, mean: Singles, chances: Singles) -> MasteryGroups:
+    number = chances.shape[1]
+    right = chances.T @ evidence.correct + PRIOR * mean
+    used = chances.T @ evidence.used + PRIOR
+    return MasteryGroups(
+        mastery=(right / (chances.T @ evidence.scored + PRIOR)).astype(np.float32),
+        preference=np.log(used / (chances.T @ evidence.expected + PRIOR)).astype(np.float32),
+        share=((chances.sum(axis=0) + 1) / (len(chances) + number)).astype(np.float32),
+    )
+
+
+def _expect(groups: MasteryGroups, evidence: Evidence) -> tuple[Singles, float]:
+    """Return the chance of each group for each student, and the log-likelihood but for a constant."""
+    wrong = evidence.scored - evidence.correct
+    score = (
+        evidence.correct @ np.log(groups.mastery).T
+        + wrong @ np.log1p(-groups.mastery).T
+        + evidence.used @ groups.preference.T
+        - evidence.expected @ np.exp(groups.preference).T
+        + np.log(groups.share)
+    )
+    top = score.max(axis=1, keepdims=True)
     weights = np.exp(score - top)
     total = weights.sum(axis=1, keepdims=True)
     return (weights / total).astype(np.float32), float((top + np.log(total)).sum(dtype=np.float64))

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from edpipe.datasets.strategy import Ints, Places, StrategyDataset
-from edpipe.datasets.strategy_examples import Asked, choose_examples
-from edpipe.datasets.strategy_history import AnswerHistory, Singles
-from edpipe.datasets.strategy_memory import UNSEEN, StrategyMemory
+from edpipe.datasets.strategy_examples import Asked, choose_examples, strategy_preferences
+from edpipe.datasets.strategy_history import RunningCounts, Singles, answer_history
+from edpipe.datasets.strategy_memory import UNSEEN, Histories, StrategyMemory, student_chances
 from edpipe.mastery.embedding import Embedding, normalized
 from models.strategy import StrategyBatch
 from models.strategy.tokens import EOS, FIRST_KC, PAD, UNK
@@ -29,32 +29,37 @@ class StrategyEncoder:
 
     Attributes
     ----------
-    dataset, embedding, memory, history
-        Attempts, vectors of the same codes, what training left behind, and answers before each attempt.
+    dataset, embedding, memory
+        Attempts, vectors of the same codes, and what training left behind.
+    histories
+        What students have done before each attempt.
     num_examples
         Strategies that may be copied from.
     tokens
         Token of each KC of the dataset. Shape ``(dataset.num_kcs,)``.
-    kcs
-        KC of the dataset of each KC of the memory, ``UNSEEN`` where it has none.
-        Shape ``(len(memory.kc_ids),)``.
     problems, sections
         Codes in the memory of those of the dataset. Shapes ``(num_problems,)`` and ``(num_sections,)``.
     own
         Strategy in the memory of attempts that the memory was made of; else ``UNSEEN``.
         Shape ``(num_attempts,)``.
+    own_chances
+        Chances of the groups with which attempts of a student were counted.
+        Shape ``(num_students, num_groups)``.
+    preferences
+        Mean preference of each group for each strategy. Shape ``(num_strategies, num_groups)``.
     """
 
     dataset: StrategyDataset
     embedding: Embedding
     memory: StrategyMemory
-    history: AnswerHistory
+    histories: Histories
     num_examples: int
     tokens: Places
-    kcs: Places
     problems: Ints
     sections: Ints
     own: Ints
+    own_chances: Singles
+    preferences: Singles
 
     @classmethod
     def of(
@@ -64,7 +69,7 @@ class StrategyEncoder:
         memory: StrategyMemory,
         *,
         num_examples: int,
-        history: AnswerHistory | None = None,
+        answers: RunningCounts | None = None,
         train_rows: Places | None = None,
     ) -> StrategyEncoder:
         """Look up the ids of ``dataset`` in ``memory`` once.
@@ -75,27 +80,38 @@ class StrategyEncoder:
             Attempts, vectors of the same codes, and what training left behind.
         num_examples
             Strategies that may be copied from, at least 1.
-        history
+        answers
             Answers before each attempt, where they have been counted already.
         train_rows
             The attempts that ``memory`` was made of, in the same order. In training they must not find
             themselves among their own examples.
         """
+        kc_codes = _codes(memory.kc_ids, dataset.kc_ids)
+        sections = _codes(memory.section_ids, dataset.section_ids)
+        histories = Histories.of(
+            dataset,
+            answers or answer_history(dataset),
+            _codes(dataset.kc_ids, memory.kc_ids).astype(np.int64),
+            sections,
+            memory.section_uses,
+        )
         own = np.full(dataset.num_attempts, UNSEEN, dtype=np.int32)
+        own_chances = np.zeros((dataset.num_students, memory.groups.num_groups), dtype=np.float32)
         if train_rows is not None:
             own[train_rows] = np.unique(dataset.strategy_code[train_rows], return_inverse=True)[1]
-        kc_codes = _codes(memory.kc_ids, dataset.kc_ids)
+            own_chances = student_chances(dataset, train_rows, histories, memory.groups)
         return cls(
             dataset=dataset,
             embedding=embedding,
             memory=memory,
-            history=history or AnswerHistory.of(dataset),
+            histories=histories,
             num_examples=num_examples,
             tokens=np.where(kc_codes == UNSEEN, UNK, kc_codes + FIRST_KC).astype(np.int64),
-            kcs=_codes(dataset.kc_ids, memory.kc_ids).astype(np.int64),
             problems=_codes(memory.problem_ids, dataset.problem_ids),
-            sections=_codes(memory.section_ids, dataset.section_ids),
+            sections=sections,
             own=own,
+            own_chances=own_chances,
+            preferences=strategy_preferences(memory),
         )
 
     @property
@@ -115,22 +131,21 @@ class StrategyEncoder:
             it has not. Shape ``(n,)``.
         """
         dataset, memory = self.dataset, self.memory
-        scored, correct = self.history.before(rows)
-        known = self.kcs != UNSEEN
-        scored_here = np.where(known, scored[:, self.kcs], 0)
-        correct_here = np.where(known, correct[:, self.kcs], 0)
-        chances = memory.groups.chances(scored_here, correct_here)
-        prior = memory.groups.expected_mastery(chances)
-        mastery = (correct_here + memory.shrinkage * prior) / (scored_here + memory.shrinkage)
+        evidence, answers = self.histories.before(rows)
+        chances = memory.groups.chances(evidence)
+        # A student's own answers, shrunken to what is expected of students alike.
+        prior = chances @ memory.groups.mastery
+        mastery = (evidence.correct + memory.shrinkage * prior) / (evidence.scored + memory.shrinkage)
         asked = Asked(
             self.problems[dataset.problem[rows]],
             self.sections[dataset.section[rows]],
             self.own[rows],
             chances,
+            self.own_chances[dataset.student[rows]],
         )
-        examples, features = choose_examples(memory, asked, self.num_examples)
+        examples, features = choose_examples(memory, self.preferences, asked, self.num_examples)
         return StrategyBatch(
-            student_vectors=torch.from_numpy(self._students(rows, scored, correct, is_new)),
+            student_vectors=torch.from_numpy(self._students(rows, answers, is_new)),
             section_vectors=torch.from_numpy(self.embedding.sections[dataset.section[rows]]),
             problem_vectors=torch.from_numpy(self.embedding.problems[dataset.problem[rows]]),
             tokens=torch.from_numpy(self._strategies(rows)),
@@ -140,16 +155,14 @@ class StrategyEncoder:
             student_mastery=torch.from_numpy(mastery.astype(np.float32)),
         )
 
-    def _students(
-        self, rows: Places, scored: Singles, correct: Singles, is_new: NDArray[np.bool_] | None
-    ) -> Singles:
+    def _students(self, rows: Places, answers: Singles, is_new: NDArray[np.bool_] | None) -> Singles:
         """Return vectors of the students, as :meth:`Embedding.student_vectors` does one by one."""
         found = self.embedding.students[self.dataset.student[rows]].astype(np.float32)
         is_folded = ~found.any(axis=1)
         if is_new is not None:
             is_folded |= is_new
         if is_folded.any():
-            scored, correct = scored[is_folded], correct[is_folded]
+            scored, correct = answers[:, is_folded]
             shrinkage = self.memory.shrinkage
             share = (correct + shrinkage * self.embedding.kc_mean) / (scored + shrinkage)
             found[is_folded] = normalized((scored * share) @ self.embedding.kcs)

@@ -31,22 +31,40 @@ class Asked:
         Strategy of an attempt that is itself in the memory and must not find itself; else ``UNSEEN``.
         Shape ``(n,)``.
     chances
-        Chances of the mastery groups. Shape ``(n, num_groups)``.
+        Chances of the mastery groups before the attempt. Shape ``(n, num_groups)``.
+    own_chances
+        Chances with which an attempt was counted in the memory; not read where ``own`` is ``UNSEEN``.
+        Shape ``(n, num_groups)``.
     """
 
     problem: Ints
     section: Ints
     own: Ints
     chances: Singles
+    own_chances: Singles
 
 
-def choose_examples(memory: StrategyMemory, asked: Asked, num_examples: int) -> tuple[Ints, Singles]:
+def strategy_preferences(memory: StrategyMemory) -> Singles:
+    """Return the mean preference of each group for the KCs of each strategy.
+
+    Shape ``(num_strategies, num_groups)``.
+    """
+    sums = np.add.reduceat(memory.groups.preference[:, memory.kcs], memory.start[:-1], axis=1)
+    means: Singles = (sums / np.diff(memory.start)).T.astype(np.float32)
+    return means
+
+
+def choose_examples(
+    memory: StrategyMemory, preferences: Singles, asked: Asked, num_examples: int
+) -> tuple[Ints, Singles]:
     """Return the strategies most frequent at the problem, then in its section, without the attempt itself.
 
     Parameters
     ----------
     memory
         Training attempts.
+    preferences
+        What :func:`strategy_preferences` says of them.
     asked
         For whom.
     num_examples
@@ -79,8 +97,8 @@ def choose_examples(memory: StrategyMemory, asked: Asked, num_examples: int) -> 
     )
     is_own = (chosen == asked.own[:, None]) & (chosen != UNSEEN)
     left_out = asked.own != UNSEEN
-    here = _counts(problems, at_problem, asked.problem, is_own, left_out, asked.chances)
-    around = _counts(sections, in_section, asked.section, is_own, left_out, asked.chances)
+    here = _counts(problems, at_problem, asked.problem, is_own, left_out, asked)
+    around = _counts(sections, in_section, asked.section, is_own, left_out, asked)
     section_share = (around.count + NOBODY) / (around.total + 1)
     section_alike = (around.alike + ALIKE_PRIOR * section_share) / (around.total_alike + ALIKE_PRIOR)
     problem_share = (here.count + PROBLEM_PRIOR * section_share) / (here.total + PROBLEM_PRIOR)
@@ -96,6 +114,7 @@ def choose_examples(memory: StrategyMemory, asked: Asked, num_examples: int) -> 
             np.log(section_alike),
             here.count > 0,
             np.log1p(total),
+            np.einsum("neg,ng->ne", preferences[chosen], asked.chances),
         ],
         axis=-1,
     )
@@ -113,11 +132,12 @@ class _Counts:
 
 
 def _counts(
-    counts: StrategyCounts, entry: Places, owner: Ints, is_own: Any, left_out: Any, chances: Singles
+    counts: StrategyCounts, entry: Places, owner: Ints, is_own: Any, left_out: Any, asked: Asked
 ) -> _Counts:
     is_there, is_known = entry != UNSEEN, owner != UNSEEN
-    # The attempt itself weighs 1, and among students alike the overlap of its chances with themselves.
-    own_alike = np.square(chances).sum(axis=1, keepdims=True)
+    chances = asked.chances
+    # The attempt itself weighs 1, and among students alike as much as it was counted like this student.
+    own_alike = (chances * asked.own_chances).sum(axis=1, keepdims=True)
     count = np.where(is_there, counts.count[entry] - is_own, 0)
     alike = np.einsum("neg,ng->ne", counts.groups[entry], chances) - is_own * own_alike
     total = np.where(is_known, counts.total[owner] - left_out, 0)[:, None]

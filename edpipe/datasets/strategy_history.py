@@ -1,7 +1,8 @@
-"""What a student has answered before an attempt begins, KC by KC."""
+"""What a student has done before an attempt begins: answers and uses KC by KC, visits of sections."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,91 +17,121 @@ Singles = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class AnswerHistory:
-    """Running counts of scored and right first attempts of each student and KC.
+class RunningCounts:
+    """Counts by student and code that grow from attempt to attempt, to be asked for at any attempt.
 
-    Any attempt can be asked for at any time: memory grows with the observations, not with attempts times KCs.
-    Build it with :meth:`of`.
+    Memory grows with what was counted, not with attempts times codes. Build it with :meth:`of`.
 
     Attributes
     ----------
     student
         Student of each attempt. Shape ``(num_attempts,)``.
     pair_start
-        Pairs of student ``s`` and a KC are ``pair_start[s]`` up to ``pair_start[s + 1]``.
-    pair_kc
-        KC of each pair.
+        Pairs of student ``s`` and a code are ``pair_start[s]`` up to ``pair_start[s + 1]``.
+    pair_code
+        Code of each pair.
     start
-        Observations of pair ``p`` are ``start[p]`` up to ``start[p + 1]``, in the order of attempts.
-    attempt, scored, correct
-        Row of the attempt, and counts up to and with it. Shape ``(num_observations,)``.
-    num_kcs
-        Number of KCs.
+        Counts of pair ``p`` are ``start[p]`` up to ``start[p + 1]``, in the order of attempts.
+    attempt
+        Row of the attempt. Shape ``(num_counts,)``.
+    counts
+        Counts up to and with the attempt. Shape ``(num_counts, width)``.
+    num_codes
+        Codes count from 0 up to this.
     """
 
     student: Ints
     pair_start: Places
-    pair_kc: Ints
+    pair_code: Ints
     start: Places
     attempt: Ints
-    scored: Ints
-    correct: Ints
-    num_kcs: int
+    counts: Ints
+    num_codes: int
 
     @classmethod
-    def of(cls, dataset: StrategyDataset) -> AnswerHistory:
-        """Count the observations of a dataset."""
-        student = dataset.student
-        seen = dataset.observations.filter(pl.col("num_scored") > 0)
-        counts = (
-            seen.select("kc", "attempt", "num_scored", "num_correct")
-            .with_columns(student=pl.Series(student[seen["attempt"].to_numpy()], dtype=pl.Int32))
-            .sort("student", "kc", "attempt")
-            .with_columns(pl.col("num_scored", "num_correct").cum_sum().over("student", "kc"))
+    def of(
+        cls, student: Ints, attempt: Ints, code: Ints, values: Sequence[Ints], num_codes: int
+    ) -> RunningCounts:
+        """Count ``values`` of attempts and codes; ``student`` is that of every attempt, in rising order."""
+        names = [f"value_{number}" for number in range(len(values))]
+        owner = student[attempt]
+        frame = pl.DataFrame(
+            {"student": owner, "code": code, "attempt": attempt, **dict(zip(names, values, strict=True))}
         )
-        pair = counts.select("student", "kc").to_numpy()
-        is_first = np.ones(len(pair), dtype=bool)
-        is_first[1:] = (pair[1:] != pair[:-1]).any(axis=1)
+        frame = frame.sort("student", "code", "attempt").with_columns(
+            pl.col(names).cum_sum().over("student", "code")
+        )
+        pairs = frame.select("student", "code").to_numpy()
+        is_first = np.ones(len(pairs), dtype=bool)
+        is_first[1:] = (pairs[1:] != pairs[:-1]).any(axis=1)
         first = np.flatnonzero(is_first)
+        num_students = int(student.max(initial=-1)) + 1
         return cls(
             student=student,
-            pair_start=np.searchsorted(pair[first, 0], np.arange(dataset.num_students + 1)).astype(np.int64),
-            pair_kc=pair[first, 1].astype(np.int32),
-            start=np.append(first, len(pair)).astype(np.int64),
-            attempt=counts["attempt"].to_numpy(),
-            scored=counts["num_scored"].to_numpy(),
-            correct=counts["num_correct"].to_numpy(),
-            num_kcs=dataset.num_kcs,
+            pair_start=np.searchsorted(pairs[first, 0], np.arange(num_students + 1)).astype(np.int64),
+            pair_code=pairs[first, 1].astype(np.int32),
+            start=np.append(first, len(pairs)).astype(np.int64),
+            attempt=frame["attempt"].to_numpy().astype(np.int32),
+            counts=np.ascontiguousarray(frame.select(names).to_numpy().astype(np.int32)),
+            num_codes=num_codes,
         )
 
-    def before(self, rows: Places) -> tuple[Singles, Singles]:
-        """Return how many first attempts were scored, and how many right, strictly before each attempt.
-
-        Parameters
-        ----------
-        rows
-            Attempts. Shape ``(n,)``.
-
-        Returns
-        -------
-        tuple
-            Counts, both of shape ``(n, num_kcs)``.
-        """
-        scored = np.zeros((len(rows), self.num_kcs), dtype=np.float32)
-        correct = np.zeros_like(scored)
+    def before(self, rows: Places) -> Singles:
+        """Return the counts strictly before each attempt. Shape ``(width, len(rows), num_codes)``."""
+        found = np.zeros((self.counts.shape[1], len(rows), self.num_codes), dtype=np.float32)
         _count_before(
             rows,
             self.student,
             self.pair_start,
-            self.pair_kc,
+            self.pair_code,
             self.start,
             self.attempt,
-            self.scored,
-            self.correct,
-            scored,
-            correct,
+            self.counts,
+            found,
         )
-        return scored, correct
+        return found
+
+
+def answer_history(dataset: StrategyDataset) -> RunningCounts:
+    """Return running counts of first attempts of each KC: how many are known, how many were right."""
+    seen = dataset.observations.filter(pl.col("num_scored") > 0)
+    return RunningCounts.of(
+        dataset.student,
+        seen["attempt"].to_numpy(),
+        seen["kc"].to_numpy(),
+        [seen["num_scored"].to_numpy(), seen["num_correct"].to_numpy()],
+        dataset.num_kcs,
+    )
+
+
+def use_history(dataset: StrategyDataset, sections: Ints) -> RunningCounts:
+    """Return running counts of steps that used each KC, in sections that have a code of 0 or more.
+
+    Parameters
+    ----------
+    dataset
+        Attempts.
+    sections
+        Code of each section of the dataset, below 0 for those to pass over.
+        Shape ``(dataset.num_sections,)``.
+    """
+    of_attempt = sections[dataset.section]
+    seen = dataset.observations.filter(pl.Series(of_attempt[dataset.observations["attempt"].to_numpy()] >= 0))
+    return RunningCounts.of(
+        dataset.student,
+        seen["attempt"].to_numpy(),
+        seen["kc"].to_numpy(),
+        [seen["num_steps"].to_numpy()],
+        dataset.num_kcs,
+    )
+
+
+def visit_history(dataset: StrategyDataset, sections: Ints, num_sections: int) -> RunningCounts:
+    """Return running counts of attempts in each section, by the codes of :func:`use_history`."""
+    of_attempt = sections[dataset.section]
+    attempt = np.flatnonzero(of_attempt >= 0).astype(np.int32)
+    ones = np.ones(len(attempt), dtype=np.int32)
+    return RunningCounts.of(dataset.student, attempt, of_attempt[attempt], [ones], num_sections)
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[misc, unused-ignore]
@@ -108,15 +139,13 @@ def _count_before(
     rows: Any,
     student: Any,
     pair_start: Any,
-    pair_kc: Any,
+    pair_code: Any,
     start: Any,
     attempt: Any,
-    scored: Any,
-    correct: Any,
-    scored_before: Any,
-    correct_before: Any,
+    counts: Any,
+    found: Any,
 ) -> None:
-    """Fill in the counts of the last observation of each pair that lies before the row."""
+    """Fill in the counts of the last attempt of each pair that lies before the row."""
     for place in range(len(rows)):
         row = rows[place]
         owner = student[row]
@@ -129,5 +158,5 @@ def _count_before(
                 else:
                     high = middle
             if low > start[pair]:
-                scored_before[place, pair_kc[pair]] = scored[low - 1]
-                correct_before[place, pair_kc[pair]] = correct[low - 1]
+                for column in range(counts.shape[1]):
+                    found[column, place, pair_code[pair]] = counts[low - 1, column]

@@ -7,12 +7,13 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
+import polars as pl
 import torch
 from numpy.typing import NDArray
 
-from edpipe.datasets.mastery_groups import MasteryGroups, fit_mastery_groups
+from edpipe.datasets.mastery_groups import Evidence, MasteryGroups, fit_mastery_groups
 from edpipe.datasets.strategy import Ints, Places, StrategyDataset
-from edpipe.datasets.strategy_history import AnswerHistory, Singles
+from edpipe.datasets.strategy_history import RunningCounts, Singles, use_history, visit_history
 
 CHUNK = 4096
 UNSEEN = -1
@@ -83,6 +84,8 @@ class StrategyMemory:
     section_kc_start, section_kcs, section_kc_count
         KCs met in section ``s`` are ``section_kcs[section_kc_start[s]:section_kc_start[s + 1]]``, with the
         number of attempts that hold each.
+    section_uses
+        How often an attempt in a section uses a KC, on average. Shape ``(num_sections, num_kcs)``.
     groups
         Mastery groups of the students, over the KCs kept here.
     kc_mean
@@ -102,6 +105,7 @@ class StrategyMemory:
     section_kc_start: Places
     section_kcs: Ints
     section_kc_count: Ints
+    section_uses: Singles
     groups: MasteryGroups
     kc_mean: Singles
     shrinkage: float
@@ -125,24 +129,76 @@ class StrategyMemory:
         return cls(**parts)
 
 
+@dataclass(frozen=True, eq=False)
+class Histories:
+    """What students have done before each attempt, in the codes of a memory.
+
+    Attributes
+    ----------
+    answers, uses, visits
+        Running counts in the codes of a dataset, of sections in those of the memory.
+    kcs
+        KC of the dataset of each KC of the memory, ``UNSEEN`` where it has none. Shape ``(num_kcs,)``.
+    section_uses
+        How often an attempt in a section uses a KC. Shape ``(num_sections, num_kcs)``.
+    """
+
+    answers: RunningCounts
+    uses: RunningCounts
+    visits: RunningCounts
+    kcs: Places
+    section_uses: Singles
+
+    @classmethod
+    def of(
+        cls,
+        dataset: StrategyDataset,
+        answers: RunningCounts,
+        kcs: Places,
+        sections: Ints,
+        section_uses: Singles,
+    ) -> Histories:
+        """Count uses and visits in the sections that have a code; the others say nothing of preference."""
+        return cls(
+            answers,
+            use_history(dataset, sections),
+            visit_history(dataset, sections, len(section_uses)),
+            kcs,
+            section_uses,
+        )
+
+    def before(self, rows: Places) -> tuple[Evidence, Singles]:
+        """Return the evidence before each attempt, and counts of answers in the dataset's own codes.
+
+        The counts are of shape ``(2, n, dataset.num_kcs)``: scored, right.
+        """
+        answers = self.answers.before(rows)
+        is_known = self.kcs >= 0
+        scored, correct, used = (
+            np.where(is_known, counts[:, self.kcs], np.float32(0))
+            for counts in (*answers, self.uses.before(rows)[0])
+        )
+        return Evidence(scored, correct, used, self.visits.before(rows)[0] @ self.section_uses), answers
+
+
 def remember(
     dataset: StrategyDataset,
     rows: Places,
-    history: AnswerHistory,
+    answers: RunningCounts,
     kc_mean: NDArray[np.floating],
     *,
     shrinkage: float,
     seed: int,
 ) -> StrategyMemory:
-    """Sum up training attempts; nothing else of the dataset is looked at, but answers before them.
+    """Sum up training attempts; of others nothing is looked at but what came before a training attempt.
 
     Parameters
     ----------
     dataset
         Where the attempts are.
     rows
-        Training attempts, at least one.
-    history
+        Training attempts, rising, at least one.
+    answers
         Answers before each attempt.
     kc_mean
         Mean mastery of each KC of the dataset. Shape ``(dataset.num_kcs,)``.
@@ -153,18 +209,18 @@ def remember(
     """
     used, flat_start = dataset.strategies(rows)
     known_kcs, flat = np.unique(used, return_inverse=True)
-    mean = np.asarray(kc_mean, dtype=np.float32)[known_kcs]
-    groups = _groups(dataset, rows, history, known_kcs, mean, seed)
-    chances = np.concatenate(
-        [
-            groups.chances(*(counts[:, known_kcs] for counts in history.before(rows[at : at + CHUNK])))
-            for at in range(0, len(rows), CHUNK)
-        ]
-    )
     known_sections, section = np.unique(dataset.section[rows], return_inverse=True)
     known_problems, first, problem = np.unique(dataset.problem[rows], return_index=True, return_inverse=True)
     _, first_row, strategy = np.unique(dataset.strategy_code[rows], return_index=True, return_inverse=True)
     length = np.diff(flat_start)
+    section_codes = np.full(dataset.num_sections, UNSEEN, dtype=np.int32)
+    section_codes[known_sections] = np.arange(len(known_sections))
+    section_uses = _section_uses(dataset, rows, known_kcs, section_codes, len(known_sections))
+    histories = Histories.of(dataset, answers, known_kcs.astype(np.int64), section_codes, section_uses)
+    mean = np.asarray(kc_mean, dtype=np.float32)[known_kcs]
+    last = last_rows(dataset, rows)
+    groups = fit_mastery_groups(histories.before(last)[0], mean, seed=seed)
+    chances = student_chances(dataset, rows, histories, groups)[dataset.student[rows]]
     pairs = np.unique(np.repeat(np.arange(len(rows)), length) * len(known_kcs) + flat)
     kc_of_section = section[pairs // len(known_kcs)] * len(known_kcs) + pairs % len(known_kcs)
     met, met_count = np.unique(kc_of_section, return_counts=True)
@@ -182,25 +238,54 @@ def remember(
         section_kc_start=np.searchsorted(met // len(known_kcs), np.arange(len(known_sections) + 1)),
         section_kcs=(met % len(known_kcs)).astype(np.int32),
         section_kc_count=met_count.astype(np.int32),
+        section_uses=section_uses,
         groups=groups,
         kc_mean=mean,
         shrinkage=shrinkage,
     )
 
 
-def _groups(
-    dataset: StrategyDataset,
-    rows: Places,
-    history: AnswerHistory,
-    kcs: NDArray[np.integer],
-    kc_mean: Singles,
-    seed: int,
-) -> MasteryGroups:
-    """Fit the groups to what each student had answered before the last of the attempts."""
+def last_rows(dataset: StrategyDataset, rows: Places) -> Places:
+    """Return the last of the attempts of each student; ``rows`` rise."""
     student = dataset.student[rows]
-    is_last = np.append(student[1:] != student[:-1], True)
-    scored, correct = history.before(rows[is_last])
-    return fit_mastery_groups(scored[:, kcs], correct[:, kcs], kc_mean, seed=seed)
+    last: Places = rows[np.append(student[1:] != student[:-1], True)]
+    return last
+
+
+def student_chances(
+    dataset: StrategyDataset, rows: Places, histories: Histories, groups: MasteryGroups
+) -> Singles:
+    """Return the chances of the groups for each student, as known before the last of the attempts.
+
+    Zeros for students without an attempt. Shape ``(num_students, num_groups)``.
+    """
+    chances = np.zeros((dataset.num_students, groups.num_groups), dtype=np.float32)
+    last = last_rows(dataset, rows)
+    for at in range(0, len(last), CHUNK):
+        part = last[at : at + CHUNK]
+        chances[dataset.student[part]] = groups.chances(histories.before(part)[0])
+    return chances
+
+
+def _section_uses(
+    dataset: StrategyDataset, rows: Places, kcs: NDArray[np.integer], sections: Ints, num_sections: int
+) -> Singles:
+    """Return how many steps of a training attempt in each section use each KC, on average."""
+    code = np.full(dataset.num_kcs, UNSEEN, dtype=np.int64)
+    code[kcs] = np.arange(len(kcs))
+    is_row = np.zeros(dataset.num_attempts, dtype=bool)
+    is_row[rows] = True
+    seen = dataset.observations.filter(pl.Series(is_row[dataset.observations["attempt"].to_numpy()]))
+    kc = code[seen["kc"].to_numpy()]
+    section = sections[dataset.section[seen["attempt"].to_numpy()]]
+    is_known = kc != UNSEEN
+    place = section[is_known].astype(np.int64) * len(kcs) + kc[is_known]
+    total = np.bincount(
+        place, weights=seen["num_steps"].to_numpy()[is_known], minlength=num_sections * len(kcs)
+    ).reshape(num_sections, len(kcs))
+    number = np.bincount(sections[dataset.section[rows]], minlength=num_sections)[:, None]
+    uses: Singles = (total / np.maximum(number, 1)).astype(np.float32)
+    return uses
 
 
 def _sums(place: NDArray[np.integer], values: Singles, number: int) -> Singles:

@@ -11,7 +11,7 @@ import numpy as np
 
 from edpipe.datasets.predicted import PredictedStrategies
 from edpipe.datasets.strategy import Places, StrategyDataset
-from edpipe.datasets.strategy_history import AnswerHistory
+from edpipe.datasets.strategy_history import RunningCounts
 from edpipe.datasets.strategy_memory import StrategyMemory
 from edpipe.errors import TrainingError
 from edpipe.mastery.embedding import Embedding
@@ -93,7 +93,7 @@ def predict_strategies(
     embedding: Embedding,
     rows: Places,
     *,
-    history: AnswerHistory | None = None,
+    answers: RunningCounts | None = None,
     batch_size: int = BATCH_SIZE,
 ) -> PredictedStrategies:
     """Predict the strategy of each attempt from what was known before it began.
@@ -109,7 +109,7 @@ def predict_strategies(
     rows
         Attempts to predict. An attempt that was learned from finds itself in the predictor's memory.
         Shape ``(n,)``.
-    history
+    answers
         Answers before each attempt, where they have been counted already.
     batch_size
         Attempts a batch.
@@ -130,7 +130,7 @@ def predict_strategies(
     loaded = load_predictor(predictor) if isinstance(predictor, Path) else predictor
     _check_width(loaded, embedding)
     encoder = StrategyEncoder.of(
-        dataset, embedding, loaded.memory, num_examples=int(loaded.data["num_examples"]), history=history
+        dataset, embedding, loaded.memory, num_examples=int(loaded.data["num_examples"]), answers=answers
     )
     number = len(rows)
     predicted: list[np.ndarray[Any, np.dtype[np.int32]]] = [np.empty(0, dtype=np.int32)] * number
@@ -142,7 +142,7 @@ def predict_strategies(
             part[places] = found[name]
         correct[places], asked[places] = found["correct"], found["asked"]
         for place, tokens in zip(places, found["strategies"], strict=True):
-            predicted[place] = encoder.kcs[tokens].astype(np.int32)
+            predicted[place] = encoder.histories.kcs[tokens].astype(np.int32)
     lengths = [len(kcs) for kcs in predicted]
     return PredictedStrategies(
         rows=rows,

@@ -18,7 +18,7 @@ import torch
 from edpipe.datasets.strategy import Places, StrategyDataset
 from edpipe.datasets.strategy_batches import StrategyDataModule
 from edpipe.datasets.strategy_encoder import StrategyEncoder
-from edpipe.datasets.strategy_history import AnswerHistory
+from edpipe.datasets.strategy_history import RunningCounts, answer_history
 from edpipe.datasets.strategy_memory import StrategyMemory, remember
 from edpipe.errors import TrainingError
 from edpipe.mastery.embedding import Embedding
@@ -69,7 +69,7 @@ def train_predictor(
     resume: bool = True,
     on_epoch: Callable[[StrategyEpoch], None] | None = None,
     max_steps: int | None = None,
-    history: AnswerHistory | None = None,
+    answers: RunningCounts | None = None,
 ) -> TrainedPredictor:
     """Train the predictor that ``settings.strategy`` describes, or find it trained in ``run_dir``.
 
@@ -98,7 +98,7 @@ def train_predictor(
         Optimizer steps, for a comparison at equal steps: ``settings.strategy.max_epochs`` stretches of
         equally many steps, however many attempts there are, without an early stop. By default epochs are
         passes over the attempts.
-    history
+    answers
         Answers before each attempt, where they have been counted already.
 
     Raises
@@ -119,7 +119,7 @@ def train_predictor(
                 Path(folder) / "run",
                 on_epoch=on_epoch,
                 max_steps=max_steps,
-                history=history,
+                answers=answers,
             )
     train_rows = np.unique(train_rows)
     run = plan_predictor(dataset, embedding, train_rows, valid_rows, settings, run_dir, max_steps=max_steps)
@@ -129,11 +129,11 @@ def train_predictor(
         return _found(run)
     run_dir.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    history = history or AnswerHistory.of(dataset)
+    answers = answers or answer_history(dataset)
     memory = remember(
         dataset,
         train_rows,
-        history,
+        answers,
         embedding.kc_mean,
         shrinkage=settings.embedding.shrinkage,
         seed=settings.seed,
@@ -143,7 +143,7 @@ def train_predictor(
         embedding,
         memory,
         num_examples=settings.strategy.num_examples,
-        history=history,
+        answers=answers,
         train_rows=train_rows,
     )
     keeper = _train(settings, encoder, train_rows, valid_rows, run, max_steps, on_epoch)

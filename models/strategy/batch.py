@@ -12,6 +12,7 @@ from models.strategy.tokens import FIRST_KC
 
 # What is known of an example besides its KCs, in the order of the last axis of ``example_features``.
 # Shares are logarithms of shares of attempts, smoothed; "alike" counts students by how alike they are.
+# "preference" is how much more than others students alike use its KCs, a logarithm.
 EXAMPLE_FEATURES = (
     "problem_share",
     "section_share",
@@ -19,6 +20,7 @@ EXAMPLE_FEATURES = (
     "section_share_alike",
     "is_same_problem",
     "log_problem_attempts",
+    "preference",
 )
 
 
