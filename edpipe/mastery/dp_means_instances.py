@@ -81,7 +81,8 @@ class InstancePoints:
             tile = np.ascontiguousarray(centers[begin : begin + step])
             found, found_squared = np.empty_like(label), np.empty_like(squared)
             slack = float(slack_of(self._longest, tile)[0])
-            settle_instances(keys, order, *self._tables(tile), slack, *self.parts, tile, found, found_squared)
+            tables = self._tables(tile)
+            settle_instances(keys, order, tables, slack, self.parts, tile, found, found_squared)
             keep_nearer(label, squared, found, found_squared, begin)
         return label, squared
 

@@ -208,7 +208,7 @@ def net(values: Floats, penalty: float) -> Places:  # pragma: no cover
 
 @njit(cache=True)
 def sums_of(values: Values, weights: Floats, labels: Ints, num_centers: int) -> Floats:  # pragma: no cover
-    """Return the weighted sum of the points of each center, in the order of rows. Shape ``(centers, dim)``."""
+    """Return the weighted sum of points of each center, in the order of rows. Shape ``(centers, dim)``."""
     sums = np.zeros((num_centers, values.shape[1]))
     for row in range(len(values)):
         for axis in range(values.shape[1]):

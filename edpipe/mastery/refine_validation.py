@@ -20,8 +20,8 @@ def held_out_log_likelihoods(
 
     Along a chain of groups, from coarse to fine, the chance of strategy :math:`y` in group :math:`g` is
     :math:`P_g(y) = (n_{gy} + P_{g'}(y)) / (n_g + 1)` with counts :math:`n` of the other attempts and the
-    coarser group :math:`g'`; the coarsest leans on equal chances. Chains are averaged. A group of few attempts
-    says little more than the coarser one, so clusters gain nothing by being small.
+    coarser group :math:`g'`; the coarsest leans on equal chances. Chains are averaged. A group of few
+    attempts says little more than the coarser one, so clusters gain nothing by being small.
 
     Parameters
     ----------

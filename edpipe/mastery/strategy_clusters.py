@@ -54,7 +54,8 @@ class StrategyClusters:
         instances), its ``radius`` and ``objective``; numbers of clusters; ``symmetry`` of its clusters in
         [-1, 1] with a 95 % interval; ``rand_index``, adjusted, against the round before; attempts in the
         median cluster of attempts; ``validation``, the log-likelihood of held-out training strategies in nats
-        an attempt, comparable among rounds of one kind. One row, of the last kind, ``is_best``: these clusters.
+        an attempt, comparable among rounds of one kind. One row, of the last kind, ``is_best``: these
+        clusters.
     manifest
         What it was made from and how: key, keys of dataset and embedding, settings, seed, seconds.
     """
