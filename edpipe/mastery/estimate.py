@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, Self
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from edpipe.datasets.strategy import Places, StrategyDataset
+from edpipe.mastery.steps import MasterySteps
 
 Float = NDArray[np.float64]
+
+SHRINKAGE = 5.0
+# Where no answer is known at all.
+NEUTRAL = 0.5
 
 MASTERY_SCHEMA: dict[str, pl.DataType] = {
     "student": pl.Int32(),
@@ -51,3 +57,48 @@ class Mastery:
 
 
 MasteryOf = Callable[[StrategyDataset, Places], Mastery]
+
+
+class MasteryEstimator(Protocol):
+    """Foretells first attempts, and says what was mastered, from answers to steps.
+
+    Mastery is the chance that the student's next step with the KC alone is right: one unit for all.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name in settings and tables."""
+        ...
+
+    def fit(self, steps: MasterySteps) -> Self:
+        """Learn from the training steps."""
+        ...
+
+    def predict(self, steps: MasterySteps) -> Float:
+        """Return the chance that each step is right, from the student's earlier steps among those given.
+
+        A step with several KCs has the mean of theirs. Shape ``(num_steps,)``.
+        """
+        ...
+
+    def mastery(self, steps: MasterySteps) -> Float:
+        """Return mastery after all given steps, for the rows of ``steps.practice``. Shape ``(num_rows,)``."""
+        ...
+
+
+def mean_of_kcs(steps: MasterySteps, values: Float) -> Float:
+    """Return the mean over the KCs of each step. ``values`` has shape ``(num_pairs,)``."""
+    if not steps.num_steps:
+        return np.empty(0)
+    mean: Float = np.add.reduceat(values, steps.kc_start[:-1]) / np.diff(steps.kc_start)
+    return mean
+
+
+def kc_means(counts: pl.DataFrame, num_kcs: int, *, shrinkage: float) -> Float:
+    """Return the share right of each KC, drawn to that of all, from ``kc, num_scored, num_correct``."""
+    kc = counts["kc"].to_numpy()
+    scored = np.bincount(kc, weights=counts["num_scored"].to_numpy(), minlength=num_kcs)
+    correct = np.bincount(kc, weights=counts["num_correct"].to_numpy(), minlength=num_kcs)
+    overall = correct.sum() / scored.sum() if scored.sum() else NEUTRAL
+    mean: Float = (correct + shrinkage * overall) / (scored + shrinkage)
+    return mean

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import numpy as np
 import polars as pl
 
-from edpipe.datasets.strategy import Places, StrategyDataset
-from edpipe.mastery.estimate import MASTERY_SCHEMA, Float, Mastery
-
-SHRINKAGE = 5.0
-# Where no answer is known at all.
-NEUTRAL = 0.5
+from edpipe.datasets.strategy import Ints, Places, StrategyDataset
+from edpipe.mastery.estimate import MASTERY_SCHEMA, SHRINKAGE, Float, Mastery, kc_means, mean_of_kcs
+from edpipe.mastery.steps import MasterySteps
 
 
 def running_mean(dataset: StrategyDataset, rows: Places, *, shrinkage: float = SHRINKAGE) -> Mastery:
@@ -73,11 +72,38 @@ def observations_of(dataset: StrategyDataset, rows: Places) -> pl.DataFrame:
     )
 
 
-def kc_means(counts: pl.DataFrame, num_kcs: int, *, shrinkage: float) -> Float:
-    """Return the shrunken share right of each KC, from ``kc, num_scored, num_correct``."""
-    kc = counts["kc"].to_numpy()
-    scored = np.bincount(kc, weights=counts["num_scored"].to_numpy(), minlength=num_kcs)
-    correct = np.bincount(kc, weights=counts["num_correct"].to_numpy(), minlength=num_kcs)
-    overall = correct.sum() / scored.sum() if scored.sum() else NEUTRAL
-    mean: Float = (correct + shrinkage * overall) / (scored + shrinkage)
-    return mean
+class RunningMean:
+    r"""Foretell by the student's share of right answers to the KC so far, drawn to the mean of the KC.
+
+    .. math:: \frac{c + \kappa\, \bar m_k}{n + \kappa}
+
+    Parameters
+    ----------
+    shrinkage
+        Answers :math:`\kappa > 0` that a mean weighs as.
+    """
+
+    name = "mean"
+
+    def __init__(self, *, shrinkage: float = SHRINKAGE) -> None:
+        self._shrinkage = shrinkage
+        self._kc_mean: Float = np.empty(0)
+
+    def fit(self, steps: MasterySteps) -> Self:
+        """Learn the mean of each KC."""
+        self._kc_mean = kc_means(steps.practice, steps.num_kcs, shrinkage=self._shrinkage)
+        return self
+
+    def predict(self, steps: MasterySteps) -> Float:
+        """Return the chance that each step is right. Shape ``(num_steps,)``."""
+        right, wrong = steps.prior_counts
+        return mean_of_kcs(steps, self._shrunken(right, right + wrong, steps.kcs))
+
+    def mastery(self, steps: MasterySteps) -> Float:
+        """Return the shrunken share after all steps. Shape ``(num_rows,)``."""
+        counts = steps.practice
+        return self._shrunken(*(counts[name].to_numpy() for name in ("num_correct", "num_scored", "kc")))
+
+    def _shrunken(self, right: Places, scored: Places, kc: Ints) -> Float:
+        share: Float = (right + self._shrinkage * self._kc_mean[kc]) / (scored + self._shrinkage)
+        return share
