@@ -103,11 +103,13 @@ def planned_embedding(settings: Settings, attempts: Attempts) -> Made:
 
 def made_embedding(settings: Settings, attempts: Attempts) -> tuple[Embedding, Made]:
     """Return the embedding of the training attempts, made where it is not there, and what to tell of it."""
+    from edpipe.mastery.choose import warehouse_mastery
     from edpipe.mastery.embed import embed
 
     folder = _embedding_folder(settings, attempts)
     is_there = (folder / "embedding.json").exists()
-    embedding = embed(settings, attempts.dataset, attempts.split)
+    mastery_of = warehouse_mastery(settings, attempts.split)
+    embedding = embed(settings, attempts.dataset, attempts.split, mastery_of=mastery_of)
     facts = embedding.manifest
     words = (
         f"{_again(is_there, 'Embedded')}: {_counts(attempts)}, {embedding.dim} numbers each, "
@@ -133,7 +135,7 @@ def made_clusters(
 def _embedding_folder(settings: Settings, attempts: Attempts) -> Path:
     from edpipe.mastery.embed import embedding_folder
 
-    return embedding_folder(settings, attempts.dataset, attempts.split)
+    return embedding_folder(settings, attempts.dataset, attempts.split, has_estimators=True)
 
 
 def _counts(attempts: Attempts) -> str:
