@@ -23,7 +23,9 @@ def lines_of(frame: pl.DataFrame, run: StrategyRun, metric: str) -> Lines:
     """
     frame = frame.filter((pl.col("metric") == metric) & pl.col("value").is_not_nan())
     models = sorted(frame["model"].unique().to_list(), key=lambda model: (model == run.lookup, model))
-    model = run.predictor if run.predictor in models else next(iter(models), None)
+    if not models:
+        return {}
+    model = run.predictor if run.predictor in models else models[0]
     frame = frame.filter(pl.col("model") == model)
     has_intervals = {"low", "high"} <= set(frame.columns)
     spans = [pl.col(end).mean() if has_intervals else pl.lit(None).alias(end) for end in ("low", "high")]

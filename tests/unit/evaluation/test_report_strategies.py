@@ -219,6 +219,13 @@ def test_a_curve_of_few_odd_budgets_is_drawn_with_these_as_labels(run, write):
     assert ">3.3 %</text>" in section(write(run), "strategy-budget-curve")
 
 
+def test_a_curve_without_mastery_groups_has_no_gap(run, write):
+    change(run, "learning_curve.parquet", lambda frame: frame.filter(pl.col("metric") == "exact_match"))
+    text = write(run)
+    assert 'id="strategy-budget-curve"' in text
+    assert 'id="strategy-gap-curve"' not in text
+
+
 def test_every_mastery_group_has_bars_of_predictor_and_lookup(report):
     figure = section(report, "strategy-groups")
     for group in GROUPS:
