@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import resource
-import sys
 import time
 from pathlib import Path
 
@@ -14,6 +12,8 @@ import numpy as np
 from edpipe.datasets.strategy import StrategyDataset
 from edpipe.datasets.strategy_splits import StrategySplit
 from edpipe.mastery.cluster_dataset import cluster_dataset
+from edpipe.mastery.cluster_map import MAP_FILE, cluster_map
+from edpipe.mastery.embed import peak_memory_bytes
 from edpipe.mastery.embedding import KINDS, Embedding
 from edpipe.mastery.refine import Round
 from edpipe.mastery.strategy_clusters import MANIFEST_FILE, StrategyClusters, load_clusters
@@ -30,7 +30,9 @@ def cluster(
 ) -> StrategyClusters:
     """Cluster the training attempts, or return what was found for equal inputs before.
 
-    The folder is finished when its manifest is there; one that was left half-way is written again.
+    The folder holds labels, rounds, the map of :func:`~edpipe.mastery.cluster_map.cluster_map` and a
+    manifest. It is finished when its manifest is there; one
+    that was left half-way is written again.
 
     Parameters
     ----------
@@ -46,8 +48,7 @@ def cluster(
     StrategyClusters
         Its manifest names the key, what it was made from, seconds and peak memory.
     """
-    key = clusters_key(settings, dataset, embedding, split)
-    folder = clusters_folder(settings, key)
+    folder = clusters_folder(settings, dataset, embedding, split)
     if (folder / MANIFEST_FILE).exists():
         return load_clusters(folder)
     started = time.perf_counter()
@@ -61,28 +62,35 @@ def cluster(
             dataset, embedding, split.train, settings.clusters, seed=settings.seed, on_round=tell
         )
     manifest = {
-        "key": key,
+        "key": folder.name,
         "source": dataset.source,
         "dataset_fingerprint": dataset.fingerprint,
-        "embedding_key": embedding_key(embedding),
+        "embedding_key": embedding.manifest.get("key"),
+        "vectors": _digest_of(embedding),
         "split": split.kind,
         "num_train": len(split.train),
         "num_clusters": found.num_clusters,
         "settings": settings.clusters.model_dump(),
         "seed": settings.seed,
         "seconds": round(time.perf_counter() - started, 3),
-        "peak_memory_mib": _peak_memory_mib(),
+        "peak_memory_bytes": peak_memory_bytes(),
     }
     named = StrategyClusters(
         found.student_cluster, found.problem_cluster, found.attempt_cluster, found.rounds, manifest
     )
+    points = cluster_map(dataset, embedding, found, split.train)
+    folder.mkdir(parents=True, exist_ok=True)
+    points.write_parquet(folder / f".{MAP_FILE}")
+    (folder / f".{MAP_FILE}").replace(folder / MAP_FILE)
     named.save(folder)
     return named
 
 
-def clusters_folder(settings: Settings, key: str) -> Path:
-    """Return the folder of the clusters with a key."""
-    return settings.clusters_dir / key
+def clusters_folder(
+    settings: Settings, dataset: StrategyDataset, embedding: Embedding, split: StrategySplit
+) -> Path:
+    """Return where :func:`cluster` stores the clusters, made or not."""
+    return settings.clusters_dir / clusters_key(settings, dataset, embedding, split)
 
 
 def clusters_key(
@@ -92,7 +100,7 @@ def clusters_key(
     named = {
         "version": VERSION,
         "dataset": dataset.fingerprint,
-        "embedding": embedding_key(embedding),
+        "vectors": _digest_of(embedding),
         "rows": hashlib.sha256(np.ascontiguousarray(split.train).tobytes()).hexdigest(),
         "settings": settings.clusters.model_dump(exclude={"device"}),
         "seed": settings.seed,
@@ -100,15 +108,9 @@ def clusters_key(
     return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
 
 
-def embedding_key(embedding: Embedding) -> str:
-    """Return a digest of the vectors: two runs that are not deterministic differ under one key of theirs."""
+def _digest_of(embedding: Embedding) -> str:
+    """Return a digest of the vectors: runs that are not deterministic share a key and differ in vectors."""
     digest = hashlib.sha256()
     for kind in KINDS:
         digest.update(np.ascontiguousarray(getattr(embedding, kind)).tobytes())
     return digest.hexdigest()[:KEY_LENGTH]
-
-
-def _peak_memory_mib() -> int:
-    """Return the most memory that this process has held so far, in MiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (2**20 if sys.platform == "darwin" else 2**10))
