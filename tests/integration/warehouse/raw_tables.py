@@ -9,7 +9,14 @@ import polars as pl
 
 from edpipe.raw import RAW_SCHEMAS, Manifest, RawShard, relation_dir, write_manifest
 
-POLARS = {"VARCHAR": pl.String, "BIGINT": pl.Int64, "INTEGER": pl.Int32, "BOOLEAN": pl.Boolean}
+POLARS = {
+    "VARCHAR": pl.String,
+    "VARCHAR[]": pl.List(pl.String),
+    "BIGINT": pl.Int64,
+    "INTEGER": pl.Int32,
+    "DOUBLE": pl.Float64,
+    "BOOLEAN": pl.Boolean,
+}
 MONDAY = 1_546_300_800_000
 
 

@@ -31,15 +31,24 @@ class Models:
 
         context = open_context(settings, database=Path(":memory:"))
         self.queries: dict[str, str] = {}
+        self.upstream: dict[str, set[str]] = {}
         for fqn in context.dag.sorted:
             query = context.get_model(fqn, raise_if_missing=True).render_query_or_raise().copy()
             for table in query.find_all(exp.Table):
                 table.set("catalog", None)
             self.queries[plain_name(fqn)] = query.sql(dialect="duckdb")
+            self.upstream[plain_name(fqn)] = {plain_name(parent) for parent in context.dag.upstream(fqn)}
         context.close()
 
-    def run(self, raw: dict[str, Iterable[dict[str, object]]]) -> duckdb.DuckDBPyConnection:
-        """Run every model over raw rows, given by relation such as ``ednet_kt1``."""
+    def run(
+        self, raw: dict[str, Iterable[dict[str, object]]], wanted: Iterable[str] = ()
+    ) -> duckdb.DuckDBPyConnection:
+        """Run models over raw rows, given by relation such as ``ednet_kt1``.
+
+        All of them, or those wanted with what they read.
+        """
+        wanted = set(wanted)
+        needed = wanted.union(*(self.upstream[name] for name in wanted)) or set(self.queries)
         connection = duckdb.connect()
         connection.execute("SET TimeZone = 'UTC'; SET threads = 1")
         for layer in LAYERS:
@@ -51,6 +60,8 @@ class Models:
             connection.execute(f"CREATE TABLE raw.{source}_{relation} AS SELECT * FROM given")
             connection.unregister("given")
         for name, query in self.queries.items():
+            if name not in needed:
+                continue
             if name.startswith("raw.") and name.removeprefix("raw.") not in {"manifests", "rejects"}:
                 continue
             connection.execute(f"CREATE TABLE {name} AS {query}")
