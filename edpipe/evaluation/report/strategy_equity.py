@@ -18,11 +18,11 @@ ORDER = ("lowest_decile", "lowest", "low", "middle", "high", "highest", "short_h
 # What compares groups rather than being one: title, name of the comparison, metric.
 COMPARISONS = (
     ("Gap", "gap", EXACT),
-    ("Gap, same problems", "gap_standardized", EXACT),
+    ("Same problems", "gap_standardized", EXACT),
+    ("Of gains", "gap_over_lookup", EXACT),
+    ("KCs in vain", "gap", "false_positive_rate"),
+    ("KCs missed", "gap", "false_negative_rate"),
     ("Worst group", "worst", EXACT),
-    ("Gap of gains", "gap_over_lookup", EXACT),
-    ("KCs told in vain, gap", "gap", "false_positive_rate"),
-    ("KCs missed, gap", "gap", "false_negative_rate"),
 )
 KINDS = {kind for _, kind, _ in COMPARISONS} | {"ratio"}
 
@@ -43,8 +43,9 @@ def strategy_equity(run: StrategyRun) -> Section:
         "the lowest tenth and those with too short a history stand beside them. A useful predictor serves "
         "all alike: level bars, a gap near 0. A small gap at a low height is no success.",
         "Gap: the largest exact match of a fifth less the smallest. Weaker students are given other "
-        "problems, so the gap is also shown as if all had met the same sections. KCs told in vain or missed: "
-        "the mean over KCs of the largest less the smallest rate of a fifth.",
+        "problems, so the gap is also shown as if all had met the same sections. KCs in vain: shares of "
+        "attempts that are told a KC they do not use; missed: not told one they use; their gaps are means "
+        "over KCs.",
     ]
     return Section(
         NAME,
@@ -88,7 +89,7 @@ def _groups(run: StrategyRun, rows: Rows, groups: list[str]) -> Table:
                 decimal(missed),
             ]
         )
-    columns = ["Mastery", "Attempts", "Exact", "Gain", "ECE", "Told in vain", "Missed"]
+    columns = ["Mastery", "Attempts", "Exact", "Gain", "ECE", "KCs in vain", "KCs missed"]
     caption = f"{model} by mastery group; gain over {run.lookup}; rates of KCs"
     return Table(columns, cells, caption=caption, numeric=frozenset(range(1, 7)))
 
@@ -126,7 +127,11 @@ def _gaps(run: StrategyRun, rows: Rows) -> list[Table]:
         for model in models
     ]
     columns = ["Model", *(title for title, _, _ in kinds)]
-    return [Table(columns, cells, caption="Between groups, all models", numeric=frozenset(range(1, 7)))]
+    return [
+        Table(
+            columns, cells, caption="Gaps between groups, and the worst group", numeric=frozenset(range(1, 7))
+        )
+    ]
 
 
 def _bars(run: StrategyRun, rows: Rows, groups: list[str]) -> Figure:

@@ -48,9 +48,10 @@ def lines_of(frame: pl.DataFrame, run: StrategyRun, metric: str) -> Lines:
         half = math.nan
         if number > 1:
             half = float(stdtrit(number - 1, 0.975)) * point["spread"] / math.sqrt(number)
-        lines.setdefault(point["sampler"], []).append(
-            {**point, "low": point["value"] - half, "high": point["value"] + half}
-        )
+        # Shares and their gaps lie in [0, 1]; the interval of two or three seeds may not.
+        low, high = max(0.0, point["value"] - half), min(1.0, point["value"] + half)
+        ends = {"low": low, "high": high} if number > 1 else {"low": math.nan, "high": math.nan}
+        lines.setdefault(point["sampler"], []).append({**point, **ends})
     return lines
 
 

@@ -78,6 +78,7 @@ def sampler_figure(
             xs=xs,
             ys=(marks[0], marks[-1]),
             left=40,
+            largest=440,
         )
 
     rows = [
@@ -96,7 +97,8 @@ def sampler_figure(
     ]
     columns = ["Sampler", "Budget", "Attempts", "Seeds", "Value", "Over seeds", "Over students", "Seconds"]
     table = Table(columns, rows, numeric=frozenset(range(1, 8)))
-    legend = [("fill1", chosen), ("fill2", "the sampler of the panel")]
+    legend = [("fill1", chosen)]
+    legend += [("fill2", "the sampler of the panel")] if others != [chosen] else []
     legend += [("fill3", "lookup")] if lookup is not None else []
     legend += [("fill4", "all attempts")] if full else []
     return Figure(name, title, reading, draw, table, legend=legend)

@@ -32,6 +32,7 @@ SUBSETS = {
 }
 GAINS = ((EXACT, "Exact"), ("jaccard", "Jaccard"), ("edit_similarity", "Edit similarity"))
 SEEN = ("seen_problems", "On problems met in training a parameter-free lookup is enough")
+NUM_OTHERS = 2
 SPLITS = {"test": "test attempts", "valid": "validation attempts", "train": "training attempts"}
 
 
@@ -226,12 +227,15 @@ def _calibration(run: StrategyRun, frame: pl.DataFrame) -> Figure:
         "the share predicted exactly. On the dashed line confidence means what it says; below it the model "
         "is too sure. Larger dots hold more attempts."
     )
+    # All baselines would fill the page: the best stand for them.
+    others = [model for model in run.trained.models if model not in (*run.trained.learned, run.lookup)]
+    shown = [*run.trained.learned, *([run.lookup] if run.lookup else []), *others[:NUM_OTHERS]]
     return calibration_figure(
         "strategy-calibration",
         "Calibration of confidence",
         reading,
-        frame,
-        run.trained.models,
+        frame.filter(pl.col("model").is_in(shown)),
+        shown,
         run.trained.learned,
         "attempts",
     )

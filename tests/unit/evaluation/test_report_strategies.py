@@ -203,6 +203,14 @@ def test_the_least_budget_that_is_enough_is_named(whole):
     assert f"with {100 * enough:.3g} % of them" in words(section(report, "strategy-budget"))
 
 
+def test_the_interval_of_few_seeds_does_not_leave_the_range_of_a_share(run, write):
+    change(run, "learning_curve.parquet", lambda frame: frame.filter(pl.col("seed") < 2))
+    rows = section(write(run), "strategy-budget-curve").split("<tbody>")[1]
+    ends = [float(number) for pair in re.findall(r"([\d.-]+) – ([\d.-]+)", rows) for number in pair]
+    assert ends
+    assert all(0 <= end <= 1 for end in ends)
+
+
 def test_one_seed_has_a_line_without_a_band(run, write):
     change(run, "learning_curve.parquet", lambda frame: frame.filter(pl.col("seed") == 0))
     figure = section(write(run), "strategy-budget-curve")
