@@ -92,6 +92,7 @@ def learning_curve(
     num_draws: int = 200,
     file: Path | None = None,
     on_point: Callable[[pl.DataFrame], None] | None = None,
+    measure: Callable[[PredictedStrategies], Mapping[str, float]] | None = None,
 ) -> pl.DataFrame:
     """Sample, learn and score at every budget.
 
@@ -119,6 +120,8 @@ def learning_curve(
         before the next begins.
     on_point
         Called with the rows of each new point.
+    measure
+        Further numbers of each prediction by name, without interval.
 
     Returns
     -------
@@ -146,7 +149,10 @@ def learning_curve(
             begun = time.perf_counter()
             predict = learners[point[1]](Lesson(rows, seed, passes))
             total = seconds + seconds_embedding + time.perf_counter() - begun
-            values = _measured(pool, predict(test), groups, num_draws, settings.seed)
+            said = predict(test)
+            values = list(_measured(pool, said, groups, num_draws, settings.seed))
+            further = {} if measure is None else measure(said)
+            values += [(name, value, float("nan"), float("nan")) for name, value in further.items()]
             frame = pl.DataFrame(
                 [
                     (sampler, point[1], budget, len(rows), seed, point[-1], *value, paid, total)
