@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ __all__ = [
     "comparison",
     "evaluate",
     "family_of",
+    "models_on",
     "newest_run",
     "promote",
     "report",
@@ -181,7 +183,10 @@ def score(model: str = "tracing", settings: Settings | None = None) -> list[Path
 
 
 def report(
-    settings: Settings | None = None, *, run_dir: Path | None = None, output: Path | None = None
+    settings: Settings | None = None,
+    *,
+    run_dir: Path | Sequence[Path] | None = None,
+    output: Path | None = None,
 ) -> Path:
     """Write one self-contained HTML file about the published tables and the newest runs.
 
@@ -190,7 +195,8 @@ def report(
     settings
         Default: :func:`edpipe.load_settings`.
     run_dir
-        Folder of the training run to show; by default the newest that was evaluated, else the newest.
+        Folders of training runs to show, one a family; by default, and for families that are not among
+        them, the newest that was evaluated, else the newest.
     output
         File to write; by default ``<home>/reports/report.html``.
 
@@ -205,11 +211,20 @@ def report(
     from edpipe.evaluation.report import write_report
     from edpipe.training.run import read_run
 
-    if run_dir is not None:
-        run_dir = read_run(run_dir).run_dir
-    elif finished_runs(settings, "tracing"):
-        run_dir = newest_run(settings, "tracing", evaluated=True)
-    return write_report(settings, run_dir=run_dir, output=output)
+    shown = {
+        model: newest_run(settings, model, evaluated=True)
+        for model in MODELS
+        if finished_runs(settings, model)
+    }
+    for folder in [run_dir] if isinstance(run_dir, Path) else run_dir or ():
+        run = read_run(folder)
+        shown[run.model] = run.run_dir
+    return write_report(
+        settings,
+        run_dir=shown.get("tracing"),
+        strategy_run_dir=shown.get("strategy"),
+        output=output,
+    )
 
 
 def versions(model: str = "tracing", settings: Settings | None = None) -> list[ModelVersion]:
@@ -243,6 +258,12 @@ def comparison(run_dir: Path, *, split: str = "test", subset: str = "all") -> pl
     Tracers are ordered by AUC, predictors of strategies by exact match.
     """
     return comparison_of(run_dir, FAMILIES[model_of(run_dir)].titles, split=split, subset=subset)
+
+
+def models_on(settings: Settings, sources: Iterable[str]) -> list[str]:
+    """Return the families whose source in the settings is one of these."""
+    known = set(sources)
+    return [model for model, family in FAMILIES.items() if family.source(settings) in known]
 
 
 def family_of(model: str) -> Family:

@@ -64,6 +64,7 @@ class StrategyFamily:
     def evaluate(self, settings: Settings, run: TrainingRun) -> Evaluated:
         """Score the predictor beside the baselines on validation and test attempts, and register it."""
         from edpipe.evaluation.strategy.evaluate import evaluate_strategies
+        from edpipe.families.strategy_curve import draw_curve
         from edpipe.families.strategy_parts import attempts_of, parts_of
         from edpipe.families.strategy_registration import register_strategy, statements
         from edpipe.families.strategy_training import sampled_rows
@@ -89,6 +90,7 @@ class StrategyFamily:
             embedding=embedding,
             clusters=clusters,
         )
+        draw_curve(settings, run, attempts, embedding, clusters)
         version = register_strategy(settings, run, attempts, evaluation)
         return Evaluated(run, evaluation, version, statements(run.run_dir, kind))
 

@@ -121,15 +121,35 @@ def made_embedding(settings: Settings, attempts: Attempts) -> tuple[Embedding, M
 
 
 def planned_clusters(settings: Settings, attempts: Attempts) -> Made:
-    """Say where the clusters are or would be."""
-    raise NotImplementedError
+    """Say where the clusters are, or that they would be made; their vectors name them."""
+    from edpipe.mastery.cluster_store import clusters_folder, clusters_key
+
+    first = planned_embedding(settings, attempts)
+    if first.is_new:
+        told = f"Would make clusters of {_counts(attempts)}, after the embedding."
+        return Made(ROUNDS_TITLE, pl.DataFrame(), (told,), settings.clusters_dir, is_new=True)
+    key = clusters_key(settings, attempts.dataset, load_embedding(first.folder), attempts.split)
+    folder = clusters_folder(settings, key)
+    is_there = (folder / "clusters.json").exists()
+    told = f"{'Would keep' if is_there else 'Would make'} clusters of {_counts(attempts)}, in {folder}"
+    return Made(ROUNDS_TITLE, pl.DataFrame(), (told,), folder, is_new=not is_there)
 
 
 def made_clusters(
     settings: Settings, attempts: Attempts, embedding: Embedding
 ) -> tuple[StrategyClusters, Made]:
     """Return the clusters of the training attempts, made where they are not there, and what to tell."""
-    raise NotImplementedError
+    from edpipe.mastery.cluster_store import cluster, clusters_folder, clusters_key
+
+    key = clusters_key(settings, attempts.dataset, embedding, attempts.split)
+    folder = clusters_folder(settings, key)
+    is_there = (folder / "clusters.json").exists()
+    clusters = cluster(settings, attempts.dataset, embedding, attempts.split)
+    words = (
+        f"{_again(is_there, 'Clustered')}: {_counts(attempts)}, in {clusters.num_clusters:,} clusters.",
+        f"Clusters: {folder}",
+    )
+    return clusters, Made(ROUNDS_TITLE, clusters.rounds, words, folder, is_new=not is_there)
 
 
 def _embedding_folder(settings: Settings, attempts: Attempts) -> Path:

@@ -32,6 +32,7 @@ def embed(
     split: StrategySplit,
     *,
     mastery_of: MasteryOf | None = None,
+    tracer_key: str = "",
 ) -> Embedding:
     """Return the embedding of the training attempts of a split: the stored one, or a new one that is stored.
 
@@ -45,41 +46,61 @@ def embed(
         Only ``split.train`` is looked at.
     mastery_of
         What estimates mastery; see :func:`embed_dataset`.
+    tracer_key
+        Key of the tracer that is among the estimators, if there is one.
 
     Raises
     ------
     TrainingError
         If there is no training attempt, or the estimator in the settings needs more than the dataset.
     """
-    key = embedding_key(
-        settings, dataset, split.train, kind=split.kind, has_estimators=mastery_of is not None
+    folder = embedding_folder(
+        settings, dataset, split, has_estimators=mastery_of is not None, tracer_key=tracer_key
     )
-    folder = settings.embeddings_dir / key
     if (folder / MANIFEST_FILE).exists():
         return load_embedding(folder)
     found = embed_dataset(dataset, split.train, settings, mastery_of=mastery_of)
-    manifest = {"key": key, "split": split.kind, **found.manifest}
+    manifest = {"key": folder.name, "split": split.kind, **found.manifest}
     whole = replace(found, manifest=manifest)
     whole.save(folder)
     return whole
 
 
 def embedding_key(
-    settings: Settings, dataset: StrategyDataset, rows: Places, *, kind: str, has_estimators: bool = False
+    settings: Settings,
+    dataset: StrategyDataset,
+    rows: Places,
+    *,
+    kind: str,
+    has_estimators: bool = False,
+    tracer_key: str = "",
 ) -> str:
     """Return the name of the folder of an embedding: a hash of all that decides about it."""
     digest = hashlib.sha256()
     told = [dataset.fingerprint, kind, settings.embedding.model_dump(mode="json"), settings.seed]
-    digest.update(json.dumps([*told, has_estimators], sort_keys=True).encode())
+    told += [has_estimators, tracer_key]
+    digest.update(json.dumps(told, sort_keys=True).encode())
     digest.update(np.ascontiguousarray(rows, dtype=np.int64).tobytes())
     return digest.hexdigest()[:FINGERPRINT_LENGTH]
 
 
 def embedding_folder(
-    settings: Settings, dataset: StrategyDataset, split: StrategySplit, *, has_estimators: bool = False
+    settings: Settings,
+    dataset: StrategyDataset,
+    split: StrategySplit,
+    *,
+    has_estimators: bool = False,
+    tracer_key: str = "",
 ) -> Path:
     """Return where :func:`embed` stores the embedding, made or not."""
-    key = embedding_key(settings, dataset, split.train, kind=split.kind, has_estimators=has_estimators)
+    key = embedding_key(
+        settings,
+        dataset,
+        split.train,
+        kind=split.kind,
+        has_estimators=has_estimators,
+        tracer_key=tracer_key,
+    )
     return settings.embeddings_dir / key
 
 

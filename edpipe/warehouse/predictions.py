@@ -15,6 +15,19 @@ class PredictionContract:
     upstream: tuple[str, ...] = ()
 
 
+ATTEMPT = {
+    "source": "Source of the logs.",
+    "student_id": "Published id of the student.",
+    "section_id": "Published id of the section.",
+    "problem_id": "Published id of the problem.",
+    "problem_view": "The how-manieth time the student meets the problem, from 1.",
+}
+MODEL = {
+    "model_name": "Registered model.",
+    "model_version": "Its version.",
+    "scored_at": "When it was scored, UTC.",
+}
+STRATEGY_INPUTS = ("training.strategy_examples", "features.mastery_edges")
 CONTRACTS = {
     "kc_mastery": PredictionContract(
         description="Each student's mastery of each KC as the champion sees it, after all answers.",
@@ -25,12 +38,61 @@ CONTRACTS = {
             "kc_id": "Published id of the KC.",
             "mastery": "Mean probability, in [0, 1], of a right answer to the KC's most practised items now.",
             "num_opportunities": "Answers of the student to items with the KC so far; 0: never met.",
-            "model_name": "Registered model.",
-            "model_version": "Its version.",
-            "scored_at": "When it was scored, UTC.",
+            **MODEL,
         },
         upstream=("training.tracing_examples", "training.tracing_rows"),
-    )
+    ),
+    "strategies": PredictionContract(
+        description=(
+            "The strategy that the champion foretells for problem attempts, from what was known before "
+            "each: test attempts, and those in the section that a student worked in last."
+        ),
+        grain="source, student_id, problem_id, problem_view",
+        columns={
+            **ATTEMPT,
+            "strategy": "Foretold KCs in order, joined by ` ~~ `.",
+            "kc_ids": "Foretold KCs in order, published ids.",
+            "num_kcs": "Number of foretold KCs, repeats counted.",
+            "confidence": "Probability, in [0, 1], that the model gives this whole strategy.",
+            **MODEL,
+        },
+        upstream=STRATEGY_INPUTS,
+    ),
+    "strategy_clusters": PredictionContract(
+        description="Cluster of each problem attempt: who and what is interchangeable in training.",
+        grain="source, student_id, problem_id, problem_view",
+        columns={
+            **ATTEMPT,
+            "cluster": "Cluster of the attempt, from 0; -1: training never met it.",
+            "student_cluster": "Cluster of the student, from 0; -1: training never met the student.",
+            "problem_cluster": "Cluster of the problem, from 0; -1: training never met the problem.",
+            **MODEL,
+        },
+        upstream=STRATEGY_INPUTS,
+    ),
+    "cluster_profiles": PredictionContract(
+        description="What the attempts of a cluster have in common: strategies, mastery, symmetry.",
+        grain="source, cluster",
+        columns={
+            "source": "Source of the logs.",
+            "cluster": "Cluster of attempts, from 0.",
+            "student_cluster": "Cluster of its students.",
+            "problem_cluster": "Cluster of its problems.",
+            "num_attempts": "Training attempts in it.",
+            "num_students": "Students among them.",
+            "num_problems": "Problems among them.",
+            "num_strategies": "Different strategies among them.",
+            "typical_strategy": "The most frequent strategy: KC ids in order.",
+            "typical_share": "Share of attempts that follow it, in (0, 1].",
+            "entropy": "Entropy of the strategies in bits: 0 where all are alike.",
+            "mean_mastery": "Mean mastery, in [0, 1], of its students in the KCs that they used in it.",
+            "strongest_kcs": "KC ids with the highest mean mastery.",
+            "weakest_kcs": "KC ids with the lowest mean mastery.",
+            "symmetry": "How alike in order its strategies are, in [-1, 1]; null below two attempts.",
+            **MODEL,
+        },
+        upstream=STRATEGY_INPUTS,
+    ),
 }
 
 
