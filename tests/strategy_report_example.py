@@ -40,7 +40,8 @@ create table predictions.cluster_profiles as
         list_transform(range(1 + number % 9), lambda k: 'synthetic/Write <expression> ' || (k + number))
             as typical_strategy,
         0.9 - 0.02 * number as typical_share, 0.3 + 0.1 * number as entropy,
-        0.4 + 0.02 * number as mean_mastery, 0.8 - 0.03 * number as symmetry
+        0.4 + 0.02 * number as mean_mastery, ['synthetic/Add'] as strongest_kcs,
+        ['synthetic/Divide', 'synthetic/Round'] as weakest_kcs, 0.8 - 0.03 * number as symmetry
     from range(24) as numbers(number);
 """
 

@@ -85,8 +85,10 @@ def _enough(lines: Lines, equal: str) -> list[str]:
 def _by_budget(lines: Lines, lookup: float | None, equal: str) -> Figure:
     suffix = "" if equal == "epochs" else f"-{equal}"
     same = f"with the same number of {EQUALS[equal]}"
+    is_alone = len(lines) == 1
+    against = "The line is" if is_alone else "Each panel sets one sampler (orange) against"
     reading = (
-        f"Each panel sets one sampler (orange) against {ours(lines)} (blue), {same}. The height is the "
+        f"{against} {ours(lines)} (blue), {same}. The height is the "
         "share of strategies predicted exactly, across is the share of the training attempts (logarithmic); "
         "bands are 95 % intervals over seeds, thin lines the other samplers. Green is the lookup"
         f"{'' if lookup is None else f' ({percent(lookup)})'}, purple all attempts."

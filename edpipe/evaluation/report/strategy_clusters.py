@@ -25,13 +25,15 @@ COLUMNS = (
     "typical_share",
     "entropy",
     "mean_mastery",
+    "strongest_kcs",
+    "weakest_kcs",
     "symmetry",
 )
 COUNT = f"select count(*) as num_clusters, sum(num_attempts) as num_attempts from {RELATION}"
 PROFILES = f"""
 select {", ".join(COLUMNS)}
 from {RELATION}
-order by num_attempts desc, cluster
+order by num_attempts desc, source, cluster
 limit {NUM_PROFILES}
 """
 NUM_SHOWN_KCS = 5
@@ -72,8 +74,9 @@ def _counted(counts: dict[str, Any], num_shown: int) -> str:
     shown = f"the {num_shown} largest" if counts["num_clusters"] > num_shown else "all"
     return (
         f"{whole(counts['num_clusters'])} clusters hold {whole(counts['num_attempts'])} attempts; the tables "
-        f"show {shown}. The typical strategy is the most frequent one; entropy is 0 where all attempts "
-        "share it and grows with the variety; symmetry says how alike in order the strategies are."
+        f"show {shown}. The typical strategy is the most frequent one; entropy, in bits, is 0 where all "
+        "attempts share it; symmetry, at most 1, says how alike in order the strategies are. Mastery is that "
+        "of the cluster's students in the KCs they used in it."
     )
 
 
@@ -88,9 +91,7 @@ def _profiles(rows: list[dict[str, Any]], caption: str) -> Table:
             decimal(row["entropy"], 2),
             decimal(row["mean_mastery"], 2),
             decimal(row["symmetry"], 2),
-            Cell(
-                _strategy(row["typical_strategy"]), remark=f"{percent(row['typical_share'])} of its attempts"
-            ),
+            Cell(_strategy(row["typical_strategy"]), remark=_remark(row)),
         ]
         for row in rows
     ]
@@ -98,13 +99,23 @@ def _profiles(rows: list[dict[str, Any]], caption: str) -> Table:
     return Table(columns, cells, caption=caption, numeric=frozenset(range(1, 5)))
 
 
-def _strategy(kcs: list[str] | str | None) -> str:
-    """Return KC names without their dataset, at most a few of them."""
+def _strategy(kcs: list[str] | None) -> str:
+    """Return KC names without their data set, at most a few of them."""
     if not kcs:
         return decimal(None)
-    names = [kcs] if isinstance(kcs, str) else [kc.partition("/")[2] or kc for kc in kcs]
-    shown = " → ".join(names[:NUM_SHOWN_KCS])
-    return shown if len(names) <= NUM_SHOWN_KCS else f"{shown} → … ({len(names)} KCs)"
+    shown = " → ".join(_name(kc) for kc in kcs[:NUM_SHOWN_KCS])
+    return shown if len(kcs) <= NUM_SHOWN_KCS else f"{shown} → … ({len(kcs)} KCs)"
+
+
+def _name(kc_id: str) -> str:
+    return kc_id.partition("/")[2] or kc_id
+
+
+def _remark(row: dict[str, Any]) -> str:
+    parts = [f"{percent(row['typical_share'])} of its attempts"]
+    for word, kcs in (("strongest", row["strongest_kcs"]), ("weakest", row["weakest_kcs"])):
+        parts += [f"{word}: {_name(kcs[0])}"] if kcs else []
+    return "; ".join(parts)
 
 
 def _estimators(estimators: Sequence[Row]) -> Table:

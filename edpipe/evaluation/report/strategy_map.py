@@ -67,10 +67,11 @@ def map_figure(points: pl.DataFrame) -> Figure:
         for (title, rows, _), chosen in zip(parts, drawn[True], strict=True)
     )
     reading = (
-        f"A dot is a student or problem ({counts}, chosen by a hash of the id), its color the mean mastery; "
-        "near means alike in what was used and mastered. A ring is a cluster, larger with more members; "
-        "lines lead from its members to it, and numbers name the largest. Two dimensions keep only a part of "
-        "the distances, so trust the clusters more than the picture."
+        f"A dot is a student or problem ({counts}, chosen by a hash of the id), its color the mean mastery "
+        "of the student, or of all students in the KCs of the problem; near means alike in what was used and "
+        "mastered. A ring is a cluster, larger with more members; lines lead from its members to it, and "
+        "numbers name the largest. Two dimensions keep only a part of the distances, so trust the clusters "
+        "more than the picture."
     )
     cells = [
         [

@@ -21,8 +21,10 @@ from strategy_report_example import (
     example_strategy_run,
 )
 
-from edpipe.evaluation.report import strategy_equity, strategy_run, write_report
+from edpipe.evaluation.report import strategy_clusters as report_clusters
+from edpipe.evaluation.report import strategy_equity, strategy_map, strategy_run, write_report
 from edpipe.evaluation.strategy import evaluate, groups, learning_curve
+from edpipe.mastery import cluster_map, cluster_profiles, strategy_clusters
 from edpipe.settings import load_settings
 
 FIGURES = (
@@ -262,6 +264,10 @@ def test_files_and_names_are_those_of_the_evaluation():
     assert strategy_run.EQUITY_FILE == evaluate.EQUITY_FILE
     assert strategy_run.BUDGETS_FILE == learning_curve.CURVE_FILE
     assert {"exact_match", "mastery_gap"} <= set(learning_curve.MEASURED)
+    assert strategy_run.MAP_FILE == cluster_map.MAP_FILE
+    assert strategy_run.ROUNDS_FILE == strategy_clusters.ROUNDS_FILE
+    assert set(strategy_map.NEEDED) == set(cluster_map.MAP_SCHEMA)
+    assert set(report_clusters.COLUMNS) <= set(cluster_profiles.PROFILE_SCHEMA)
     assert {*groups.GROUPS, groups.DECILE, groups.SHORT} == set(strategy_equity.ORDER)
 
 
@@ -298,6 +304,7 @@ def test_profiles_show_the_typical_strategy_without_its_data_set(report):
     assert "Write <expression> 1 → Write <expression> 2" in text
     assert "synthetic/Write" not in text
     assert "→ … (9 KCs)" in text
+    assert "88.0 % of its attempts; strongest: Add; weakest: Divide" in text
 
 
 def test_the_estimator_of_mastery_that_was_used_is_marked(report):
