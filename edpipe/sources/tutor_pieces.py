@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
 from edpipe.errors import SourceError
+from edpipe.sources.tutor_quotes import record_ends
 from edpipe.sources.tutor_rows import decode
 
 LONGEST_HEADER: Final = 2**20
 # A quote that is never closed would make one line of all that follows.
 LONGEST_LINE: Final = 256 * 2**20
 _WINDOW: Final = 2**16
-_QUOTE, _LINE_FEED, _RETURN = ord('"'), ord("\n"), ord("\r")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,62 +131,6 @@ def _last_end(path: Path, newline: bytes, start: int, reach: int) -> int:
             return begin + found + 1
         reach = begin
     return start
-
-
-def record_ends(data: bytes, newline: bytes, separator: str) -> np.ndarray:
-    """Return the positions behind the line ends that are outside quotes; ``data`` begins outside.
-
-    Counting quotes tells it where each stands at the edge of a cell or beside another; data with
-    other quotes are read record by record.
-    """
-    codes = np.frombuffer(data, dtype=np.uint8)
-    quotes = np.flatnonzero(codes == _QUOTE)
-    if not _is_regular(codes, quotes, newline, separator):
-        return _read_ends(data, newline, separator)
-    ends = np.flatnonzero(codes == newline[0])
-    is_outside = (np.searchsorted(quotes, ends) & 1) == 0
-    return np.asarray(ends[is_outside] + 1)
-
-
-def _is_regular(codes: np.ndarray, quotes: np.ndarray, newline: bytes, separator: str) -> bool:
-    if newline == b"\n":
-        returns = np.flatnonzero(codes[:-1] == _RETURN)
-        if len(returns) and (codes[returns + 1] != _LINE_FEED).any():
-            return False
-    elif (codes == _LINE_FEED).any():
-        return False
-    edges = [ord(separator), _LINE_FEED, _RETURN, _QUOTE]
-    opening, closing = quotes[::2], quotes[1::2]
-    before = codes[opening[opening > 0] - 1]
-    after = codes[closing[closing < codes.size - 1] + 1]
-    return bool(np.isin(before, edges).all() and np.isin(after, edges).all())
-
-
-def _read_ends(data: bytes, newline: bytes, separator: str) -> np.ndarray:
-    """Return the ends of the records that the csv module finds, without one that is not over."""
-    mark = "\0end"
-    read = 0
-
-    def lines() -> Iterator[str]:
-        nonlocal read
-        # Latin-1 keeps the number of bytes.
-        for line in io.StringIO(data.decode("latin-1"), newline=""):
-            read += len(line)
-            yield line
-        yield mark
-
-    csv.field_size_limit(2**31 - 1)
-    ends, last = [], [""]
-    for record in csv.reader(lines(), delimiter=separator):
-        ends.append(read)
-        last = record
-    # An open quote takes the mark in, and so does not end.
-    if last != [mark]:
-        return np.array(ends[:-1], dtype=np.int64)
-    ends.pop()
-    if ends and not data.endswith(newline):
-        ends.pop()
-    return np.array(ends, dtype=np.int64)
 
 
 def _too_long(path: Path, row: int, is_quoted: bool) -> SourceError:

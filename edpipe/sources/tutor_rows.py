@@ -14,6 +14,7 @@ import polars as pl
 from edpipe.raw import RAW_SCHEMAS
 from edpipe.sources.landing import polars_schema, reject_frame
 from edpipe.sources.tutor_header import TutorLayout
+from edpipe.sources.tutor_quotes import regular_cells
 from edpipe.sources.tutor_times import to_milliseconds
 
 # Spellings of "nothing"; in names of students, problems and steps only an empty cell is nothing.
@@ -108,15 +109,50 @@ def read_rows(
 def _cells(text: str, layout: TutorLayout, newline: str, first_row: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return one string column a field (`c0`, …) with `source_row`, and lines of another field count."""
     width = len(layout.header)
-    if layout.is_quoted:
-        csv.field_size_limit(2**31 - 1)
-        records: list[list[str]] = list(csv.reader(io.StringIO(text, newline=""), delimiter=layout.separator))
-        raw = pl.Series("raw", [layout.separator.join(record) for record in records], dtype=pl.String)
-        count = pl.Series("count", [len(record) for record in records], dtype=pl.UInt32)
-    else:
-        records = []
-        raw = pl.Series("raw", text.split(newline), dtype=pl.String).str.strip_chars_end("\r")
-        count = raw.str.count_matches(layout.separator, literal=True).alias("count") + 1
+    if not layout.is_quoted:
+        return _plain_cells(text, layout, newline, first_row)
+    cells = regular_cells(text.encode(), newline.encode(), layout.separator, width)
+    if cells is None:
+        return _quoted_cells(text, layout, first_row)
+    raw = pl.concat_str(pl.all().fill_null(""), separator=layout.separator).alias("raw")
+    numbered = cells.select(
+        pl.int_range(first_row, first_row + pl.len(), dtype=pl.Int32).alias("source_row"), raw
+    )
+    whole = pl.concat([numbered, cells], how="horizontal")
+    return whole, numbered.clear().select("source_row", pl.lit("").alias("reason"), "raw")
+
+
+def _quoted_cells(text: str, layout: TutorLayout, first_row: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    width = len(layout.header)
+    csv.field_size_limit(2**31 - 1)
+    records: list[list[str]] = list(csv.reader(io.StringIO(text, newline=""), delimiter=layout.separator))
+    raw = pl.Series("raw", [layout.separator.join(record) for record in records], dtype=pl.String)
+    count = pl.Series("count", [len(record) for record in records], dtype=pl.UInt32)
+    whole, refused, is_whole = _counted(raw, count, width, first_row)
+    names = [f"c{place}" for place in range(width)]
+    columns = list(zip(*(records[place] for place in is_whole.arg_true()), strict=True)) or [()] * width
+    cells = pl.DataFrame(dict(zip(names, columns, strict=True)), schema=dict.fromkeys(names, pl.String))
+    return pl.concat([whole, cells], how="horizontal"), refused
+
+
+def _plain_cells(
+    text: str, layout: TutorLayout, newline: str, first_row: int
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    width = len(layout.header)
+    raw = pl.Series("raw", text.split(newline), dtype=pl.String).str.strip_chars_end("\r")
+    count = raw.str.count_matches(layout.separator, literal=True).alias("count") + 1
+    whole, refused, _ = _counted(raw, count, width, first_row)
+    split = whole["raw"].str.split_exact(layout.separator, width - 1)
+    cells = split.struct.unnest().rename(lambda name: f"c{name.removeprefix('field_')}")
+    if '"' in text:
+        cells = cells.with_columns(_unquoted(pl.col(name)) for name in cells.columns)
+    return pl.concat([whole, cells], how="horizontal"), refused
+
+
+def _counted(
+    raw: pl.Series, count: pl.Series, width: int, first_row: int
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.Series]:
+    """Return numbered lines of ``width`` fields, others with a reason, and which are the first kind."""
     lines = pl.DataFrame([raw, count]).with_row_index("source_row", offset=first_row)
     lines = lines.with_columns(pl.col("source_row").cast(pl.Int32))
     is_text = raw.str.strip_chars() != ""
@@ -129,17 +165,7 @@ def _cells(text: str, layout: TutorLayout, newline: str, first_row: int) -> tupl
         .otherwise(reason)
     )
     refused = lines.filter(is_text & ~is_whole).select("source_row", reason.alias("reason"), "raw")
-    whole = lines.filter(is_whole).drop("count")
-    names = [f"c{place}" for place in range(width)]
-    if layout.is_quoted:
-        columns = list(zip(*(records[place] for place in is_whole.arg_true()), strict=True)) or [()] * width
-        cells = pl.DataFrame(dict(zip(names, columns, strict=True)), schema=dict.fromkeys(names, pl.String))
-    else:
-        split = whole["raw"].str.split_exact(layout.separator, width - 1)
-        cells = split.struct.unnest().rename(lambda name: f"c{name.removeprefix('field_')}")
-        if '"' in text:
-            cells = cells.with_columns(_unquoted(pl.col(name)) for name in names)
-    return pl.concat([whole, cells], how="horizontal"), refused
+    return lines.filter(is_whole).drop("count"), refused, is_whole
 
 
 def _unquoted(cell: pl.Expr) -> pl.Expr:

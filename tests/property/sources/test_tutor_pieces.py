@@ -7,11 +7,12 @@ import io
 from itertools import pairwise
 
 import polars as pl
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edpipe.sources.tutor_header import detect_layout
 from edpipe.sources.tutor_pieces import Head, cut, cut_quickly, read_bytes
+from edpipe.sources.tutor_quotes import regular_cells
 from edpipe.sources.tutor_rows import NULLS, TutorFile, read_rows
 
 HEAD = b"x\n"
@@ -47,11 +48,13 @@ def check_quoted(path, data: bytes, size: int) -> None:
         before += len(part)
 
 
+@settings(deadline=None)
 @given(data=MESS, size=st.integers(1, 40))
 def test_pieces_of_messy_quotes_hold_the_records_of_the_whole(tmp_path_factory, data, size):
     check_quoted(written(tmp_path_factory, data), data, size)
 
 
+@settings(deadline=None)
 @given(table=TABLES, size=st.integers(1, 40), end=st.sampled_from(["\n", "\r\n"]))
 def test_pieces_of_written_csv_hold_the_records_of_the_whole(tmp_path_factory, table, size, end):
     text = io.StringIO(newline="")
@@ -61,6 +64,7 @@ def test_pieces_of_written_csv_hold_the_records_of_the_whole(tmp_path_factory, t
     check_quoted(written(tmp_path_factory, data), data, size)
 
 
+@settings(deadline=None)
 @given(data=MESS, size=st.integers(1, 40), newline=st.sampled_from(["\n", "\r"]))
 def test_pieces_without_quoting_hold_the_lines_of_the_whole(tmp_path_factory, data, size, newline):
     path = written(tmp_path_factory, data)
@@ -74,6 +78,33 @@ def test_pieces_without_quoting_hold_the_lines_of_the_whole(tmp_path_factory, da
     assert quick == [(piece.start, piece.end) for piece in pieces]
 
 
+@settings(deadline=None)
+@given(
+    table=st.integers(2, 4).flatmap(
+        lambda width: st.lists(st.lists(CELLS, min_size=width, max_size=width), min_size=1, max_size=9)
+    ),
+    end=st.sampled_from(["\n", "\r\n"]),
+    quoting=st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]),
+    is_ended=st.booleans(),
+)
+def test_the_quick_reader_of_quoted_text_reads_what_the_csv_module_reads(table, end, quoting, is_ended):
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator=end, quoting=quoting).writerows(table)
+    data = text.getvalue().removesuffix("" if is_ended else end).encode()
+    cells = regular_cells(data, b"\n", ",", len(table[0]))
+    assert cells is not None
+    assert cells.select(pl.all().fill_null("")).rows() == [tuple(record) for record in records(data)]
+
+
+@settings(deadline=None)
+@given(data=MESS, width=st.integers(1, 4))
+def test_the_quick_reader_declines_what_it_could_misread(data, width):
+    cells = regular_cells(data, b"\n", ",", width)
+    if cells is not None:
+        expected = [tuple(record) or ("",) for record in records(data)]
+        assert cells.select(pl.all().fill_null("")).rows() == expected
+
+
 def slow_cell(text: str, *, keeps_nulls: bool = False) -> str | None:
     """Read a cell as documented, one character rule after another."""
     is_quoted = len(text) > 2 and text[0] == text[-1] == '"' and ('""' in text[1:-1] or "," in text)
@@ -83,6 +114,7 @@ def slow_cell(text: str, *, keeps_nulls: bool = False) -> str | None:
     return None if text == "" or (text in NULLS and not keeps_nulls) else text
 
 
+@settings(deadline=None, max_examples=40)
 @given(
     rows=st.lists(
         st.tuples(
