@@ -230,6 +230,15 @@ def _note(file: _File, *, dry_run: bool) -> str:
 
 def _produce(path: Path, described: TutorFile, newline: str, piece: Piece) -> ShardContent:
     data = read_bytes(path, piece.start, piece.end - piece.start)
+    if len(data) < piece.end - piece.start:
+        raise SourceError(
+            "A tutor log became shorter while it was read.",
+            where=str(path),
+            found=f"{piece.start + len(data):,} bytes",
+            expected=f"{piece.end:,} or more",
+            next_step="Wait until the file is complete, then run the same command again.",
+            state="The earlier state still counts.",
+        )
     return ShardContent(*read_rows(data, described, newline=newline, first_row=piece.first_row))
 
 

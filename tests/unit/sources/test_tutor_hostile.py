@@ -11,7 +11,7 @@ import pytest
 from edpipe import ingest
 from edpipe.errors import SourceError
 from edpipe.raw import read_manifest, relation_dir
-from edpipe.sources import tutor_pieces
+from edpipe.sources import tutor, tutor_pieces
 
 HEADER = "Row\tAnon Student Id\tProblem Name\tStep Name\tCorrect First Attempt\tKC(m)\tOpportunity(m)"
 COMMAS = HEADER.replace("\t", ",")
@@ -149,6 +149,31 @@ def test_a_file_that_may_not_be_read_is_named(settings, tmp_path, monkeypatch):
 
 def refuse(path: Path, *_: object, **__: object) -> None:
     raise PermissionError(13, "Permission denied", str(path))
+
+
+def test_a_file_that_becomes_shorter_while_it_is_read_is_refused(settings, tmp_path, monkeypatch):
+    path = log(tmp_path, "\n".join([HEADER, row(1), row(2)]))
+    original = tutor.land
+
+    def land_late(*given, **named):
+        path.write_text(path.read_text()[:-10])
+        return original(*given, **named)
+
+    monkeypatch.setattr(tutor, "land", land_late)
+    with pytest.raises(SourceError, match="became shorter"):
+        ingest("kddcup", [path], settings)
+    assert read_manifest(settings.raw_dir, "kddcup", "steps") is None
+
+
+def test_progress_of_a_long_file_is_shown_while_rows_are_counted_and_read(
+    settings, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(tutor, "_LARGE_BYTES", 0)
+    shown = settings.model_copy(update={"progress": "log"})
+    ingest("kddcup", [log(tmp_path, "\n".join([HEADER, row()]))], shown)
+    told = capsys.readouterr().err
+    assert "Count the rows of kddcup: done" in told
+    assert "Ingest kddcup steps: done" in told
 
 
 def test_two_files_of_one_name_are_refused(settings, tmp_path):
