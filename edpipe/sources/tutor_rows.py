@@ -145,7 +145,8 @@ def _plain_cells(
     split = whole["raw"].str.split_exact(layout.separator, width - 1)
     cells = split.struct.unnest().rename(lambda name: f"c{name.removeprefix('field_')}")
     if '"' in text:
-        cells = cells.with_columns(_unquoted(pl.col(name)) for name in cells.columns)
+        quoted = [name for name in cells.columns if cells[name].str.starts_with('"').any()]
+        cells = cells.with_columns(_unquoted(pl.col(name)) for name in quoted)
     return pl.concat([whole, cells], how="horizontal"), refused
 
 
@@ -186,20 +187,17 @@ def _typed(cells: pl.DataFrame, file: TutorFile) -> tuple[pl.DataFrame, pl.DataF
         written = _text(cells, layout.columns[name], keeps_nulls=name in _TEXT_KEPT)
         series = _convert(name, kind, written)
         if kind in ("INTEGER", "BIGINT", "DOUBLE") or name == "first_attempt":
-            lost = series.is_null() & written.is_not_null()
             what = "time" if name.endswith("milliseconds") else name
-            told = pl.select(pl.format("unreadable {}: {}", pl.lit(what), written)).to_series()
-            unreadable = unreadable.zip_with(unreadable.is_not_null() | ~lost, told)
+            lost = series.is_null() & written.is_not_null()
+            unreadable = _told(unreadable, lost, f"unreadable {what}", written)
         columns[name] = series.alias(name)
     nobody = columns["student_id"].is_null() | (
         columns["problem_name"].is_null() & _or_null(columns, "step_name", cells.height).is_null()
     )
-    reason = pl.Series(["no student or no problem and step"] * cells.height, dtype=pl.String)
-    unreadable = unreadable.zip_with(unreadable.is_not_null() | ~nobody, reason)
+    unreadable = _told(unreadable, nobody, "no student or no problem and step")
     if "sample" in layout.columns:
         sample = _text(cells, layout.columns["sample"]).fill_null("")
-        told = pl.select(pl.format("row of another sample: {}", sample)).to_series()
-        unreadable = unreadable.zip_with(unreadable.is_not_null() | (sample == file.sample), told)
+        unreadable = _told(unreadable, sample != file.sample, "row of another sample", sample)
     frame = cells.select("source_row", *_lists(layout)).with_columns(list(columns.values()))
     frame = frame.with_columns(
         pl.lit(file.name).alias("source_file"),
@@ -217,6 +215,14 @@ def _typed(cells: pl.DataFrame, file: TutorFile) -> tuple[pl.DataFrame, pl.DataF
     is_bad = unreadable.is_not_null()
     refused = cells.select("source_row", unreadable.alias("reason"), "raw").filter(is_bad)
     return frame.filter(~is_bad), refused
+
+
+def _told(reasons: pl.Series, is_bad: pl.Series, reason: str, written: pl.Series | None = None) -> pl.Series:
+    """Add a reason, with what is written, where a row is bad and has none yet."""
+    if not is_bad.any():
+        return reasons
+    told = pl.lit(reason) if written is None else pl.format("{}: {}", pl.lit(reason), written)
+    return pl.select(pl.when(reasons.is_null() & is_bad).then(told).otherwise(reasons)).to_series()
 
 
 def _or_null(columns: dict[str, pl.Series], name: str, height: int) -> pl.Series:
