@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edpipe.cli.context import settings_of
-from edpipe.cli.output import Format, emit, say
+from edpipe.cli.output import Format, emit, rows_of, say
 from edpipe.cli.representing import show_made
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def train(
 
     Example: `edpipe train tracing`, `edpipe --preset full --set tracing.model=dkt train tracing`,
     `edpipe train strategy --source kddcup`. A predictor of strategies needs an embedding and clusters, which
-    are made on the way.
+    are made on the way. Formats for machines give one row, the run.
     """
     from edpipe import train as verb
 
@@ -52,7 +52,7 @@ def train(
         settings,
         resume=not fresh,
         dry_run=dry_run,
-        on_made=lambda made: show_made(made, form),
+        on_made=lambda made: show_made(made, form, with_rows=form is Format.table),
     )
     kind = {"tracing": "tracer", "strategy": "predictor"}[family.name]
     if not run.run_key:
@@ -66,6 +66,9 @@ def train(
     say(f"{'Trained' if run.is_new else 'Trained before'}: {facts}")
     say(f"Best epoch (from 0) {run.best_epoch} of {run.num_epochs}: {figures}")
     say(f"Run: {run.run_dir}")
+    if form is not Format.table:
+        columns = ("model", "run_key", "source", "best_epoch", "num_epochs", "num_parameters", "run_dir")
+        emit([{**rows_of([run], columns)[0], **run.metrics}], form)
 
 
 def evaluate(

@@ -57,9 +57,9 @@ def cluster(
     show_made(verb(settings, dry_run=dry_run), form)
 
 
-def show_made(made: Made, form: Format) -> None:
+def show_made(made: Made, form: Format, *, with_rows: bool = True) -> None:
     """Print the table of what was made on stdout, and the rest on stderr."""
-    if made.rows.height:
+    if with_rows and made.rows.height:
         emit(made.rows, form, title=made.title)
     for line in made.words:
         say(line)

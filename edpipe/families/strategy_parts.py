@@ -122,14 +122,13 @@ def made_embedding(settings: Settings, attempts: Attempts) -> tuple[Embedding, M
 
 def planned_clusters(settings: Settings, attempts: Attempts) -> Made:
     """Say where the clusters are, or that they would be made; their vectors name them."""
-    from edpipe.mastery.cluster_store import clusters_folder, clusters_key
+    from edpipe.mastery.cluster_store import clusters_folder
 
     first = planned_embedding(settings, attempts)
     if first.is_new:
         told = f"Would make clusters of {_counts(attempts)}, after the embedding."
         return Made(ROUNDS_TITLE, pl.DataFrame(), (told,), settings.clusters_dir, is_new=True)
-    key = clusters_key(settings, attempts.dataset, load_embedding(first.folder), attempts.split)
-    folder = clusters_folder(settings, key)
+    folder = clusters_folder(settings, attempts.dataset, load_embedding(first.folder), attempts.split)
     is_there = (folder / "clusters.json").exists()
     told = f"{'Would keep' if is_there else 'Would make'} clusters of {_counts(attempts)}, in {folder}"
     return Made(ROUNDS_TITLE, pl.DataFrame(), (told,), folder, is_new=not is_there)
@@ -139,10 +138,9 @@ def made_clusters(
     settings: Settings, attempts: Attempts, embedding: Embedding
 ) -> tuple[StrategyClusters, Made]:
     """Return the clusters of the training attempts, made where they are not there, and what to tell."""
-    from edpipe.mastery.cluster_store import cluster, clusters_folder, clusters_key
+    from edpipe.mastery.cluster_store import cluster, clusters_folder
 
-    key = clusters_key(settings, attempts.dataset, embedding, attempts.split)
-    folder = clusters_folder(settings, key)
+    folder = clusters_folder(settings, attempts.dataset, embedding, attempts.split)
     is_there = (folder / "clusters.json").exists()
     clusters = cluster(settings, attempts.dataset, embedding, attempts.split)
     words = (

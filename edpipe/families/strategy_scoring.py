@@ -15,11 +15,15 @@ from edpipe.evaluation.strategy.score import score_strategies
 from edpipe.families.strategy_parts import (
     Attempts,
     attempts_of,
+    made_clusters,
+    made_embedding,
     parts_of,
+    settings_of_run,
 )
 from edpipe.families.strategy_registration import validation_of
 from edpipe.families.strategy_training import KNOWN_FOLDER
 from edpipe.families.tables import MadeFrom, is_made_from, replace_table, table_path
+from edpipe.mastery.cluster_profiles import cluster_members, cluster_profiles
 from edpipe.prediction.known import Known, recoded
 from edpipe.prediction.strategy import predict_strategies
 from edpipe.prediction.strategy_tables import strategies_table
@@ -104,7 +108,22 @@ def rows_of_interest(attempts: Attempts) -> Places:
 def _cluster_tables(
     settings: Settings, run: TrainingRun, attempts: Attempts, chosen: ModelVersion, scored_at: datetime
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    raise NotImplementedError
+    """Return members and profiles of the run's clusters, or of new ones where the data have changed."""
+    dataset = attempts.dataset
+    embedding, clusters = parts_of(run, settings)
+    if dataset.fingerprint != run.fingerprint or clusters is None:
+        asked = settings_of_run(run, settings)
+        if dataset.fingerprint != run.fingerprint:
+            embedding, _ = made_embedding(asked, attempts)
+        clusters, _ = made_clusters(asked, attempts, embedding)
+    named = {
+        "model_name": pl.lit(chosen.name),
+        "model_version": pl.lit(chosen.version, dtype=pl.Int32),
+        "scored_at": pl.lit(scored_at, dtype=pl.Datetime("us", "UTC")),
+    }
+    members = cluster_members(dataset, clusters)
+    profiles = cluster_profiles(dataset, embedding, clusters, seed=settings.seed)
+    return members.with_columns(**named), profiles.with_columns(**named)
 
 
 def _vectors_on(settings: Settings, run: TrainingRun, dataset: StrategyDataset) -> Embedding:

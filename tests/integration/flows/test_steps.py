@@ -46,7 +46,7 @@ def test_a_step_is_tried_again_only_where_that_can_help(name, error, calls, pref
 
     monkeypatch.setattr(edpipe, name, fail)
     step = getattr(steps, name).with_options(retry_delay_seconds=0)
-    arguments = {"ingest": ({}, "ednet", []), "build": ({},)}[name]
+    arguments = {"ingest": ({}, "ednet", []), "build": ({}, [])}[name]
 
     @flow
     def run():
@@ -55,3 +55,57 @@ def test_a_step_is_tried_again_only_where_that_can_help(name, error, calls, pref
     with pytest.raises(type(error)):
         run()
     assert len(seen) == calls
+
+
+def test_a_family_of_models_is_learned_where_its_source_is_among_the_sources(prefect_on_its_own, monkeypatch):
+    """Steps are stood in for by their names: the flow gives order and references, nothing else."""
+    from flows import pipeline
+
+    done: list[str] = []
+
+    def step(name):
+        def run(_settings, *references):
+            words = [
+                "+".join(one) if isinstance(one, list) else str(one) for one in references if one is not None
+            ]
+            done.append(f"{name}({', '.join(words)})")
+            return name
+
+        return run
+
+    names = ("ingest", "build", "embed", "cluster", "train", "evaluate", "promote", "score", "publish")
+    for name in (*names, "report"):
+        monkeypatch.setattr(pipeline, name, step(name))
+    made = pipeline.pipeline({}, {"kddcup": ["log.txt"]})
+    assert made == {"strategy": "evaluate", "published": "publish", "report": "report"}
+    assert done == [
+        "ingest(kddcup, log.txt)",
+        "build(ingest)",
+        "embed(build)",
+        "cluster(embed)",
+        "train(strategy, cluster)",
+        "evaluate(strategy, train)",
+        "promote(strategy, evaluate)",
+        "score(strategy, promote)",
+        "publish(evaluate)",
+        "report(evaluate, publish)",
+    ]
+    done.clear()
+    assert set(pipeline.pipeline({}, {"ednet": [], "kddcup": []})) == {
+        "tracing",
+        "strategy",
+        "published",
+        "report",
+    }
+    assert [line.split("(")[0] for line in done].count("build") == 1
+    assert "train(tracing, build)" in done
+
+
+@pytest.mark.parametrize("file", ["pipeline", "steps", "learning", "start", "artifacts"])
+def test_flow_files_stay_small(file):
+    from pathlib import Path
+
+    import flows
+
+    folder = Path(str(flows.__file__)).parent
+    assert len((folder / f"{file}.py").read_text(encoding="utf-8").splitlines()) < 60

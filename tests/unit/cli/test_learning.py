@@ -1,0 +1,101 @@
+"""What commands on models print, with verbs that do nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+import edpipe
+from edpipe.cli import app
+from edpipe.families.family import Made
+from edpipe.training.run import TrainingRun
+
+MADE = Made("Estimators", pl.DataFrame({"estimator": ["mean", "bkt"]}), ("Embedded.",), Path("folder"), True)
+RUN = TrainingRun(
+    run_dir=Path("runs/key"),
+    run_key="key",
+    config={"kind": "transformer"},
+    options={},
+    fingerprint="f",
+    source="kddcup",
+    steps="",
+    best_epoch=2,
+    num_epochs=5,
+    metrics={"valid_loss": 0.25},
+    num_parameters=1234,
+    is_new=True,
+    model="strategy",
+)
+
+
+@pytest.fixture
+def asked(monkeypatch, tmp_path):
+    """Stand-ins for the verbs; settings and flags that reached them."""
+    seen: dict[str, object] = {}
+
+    def train(model, settings, *, resume, dry_run, on_made):
+        seen.update(model=model, settings=settings, resume=resume, dry_run=dry_run)
+        on_made(MADE)
+        return RUN
+
+    def embed(settings, *, dry_run):
+        seen.update(settings=settings, dry_run=dry_run)
+        return MADE
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(edpipe, "train", train)
+    monkeypatch.setattr(edpipe, "embed", embed)
+    monkeypatch.setattr(edpipe, "cluster", embed)
+    return seen
+
+
+def run(*arguments: str):
+    shown = CliRunner().invoke(app, [*arguments])
+    assert shown.exit_code == 0, shown.output
+    return shown
+
+
+@pytest.mark.parametrize("command", ["embed", "cluster"])
+def test_what_was_made_is_a_table_on_stdout_and_words_on_stderr(command, asked):
+    shown = run(command, "--source", "mathia")
+    assert "bkt" in shown.stdout
+    assert "Embedded." not in shown.stdout
+    assert "Embedded." in shown.stderr
+    assert asked["settings"].strategy.source == "mathia"
+
+
+def test_rows_for_machines_are_one_document(asked):
+    assert json.loads(run("embed", "--format", "json").stdout) == [
+        {"estimator": "mean"},
+        {"estimator": "bkt"},
+    ]
+    (row,) = json.loads(run("train", "strategy", "--format", "json").stdout)
+    assert row["run_key"] == "key"
+    assert row["valid_loss"] == 0.25
+
+
+def test_training_a_predictor_shows_what_was_made_on_the_way(asked):
+    shown = run("train", "strategy", "--source", "datashop", "--fresh")
+    assert "bkt" in shown.stdout
+    assert "transformer predictor, 1,234 parameters, run key" in shown.stderr
+    assert asked["model"] == "strategy"
+    assert asked["settings"].strategy.source == "datashop"
+    assert asked["settings"].tracing.source == "ednet"
+    assert asked["resume"] is False
+
+
+def test_a_source_goes_to_the_family_that_is_trained(asked):
+    run("train", "tracing", "--source", "assistments")
+    assert asked["settings"].tracing.source == "assistments"
+    assert asked["settings"].strategy.source == "kddcup"
+
+
+def test_a_run_that_has_no_name_yet_is_said_so(asked, monkeypatch):
+    from dataclasses import replace
+
+    monkeypatch.setattr(edpipe, "train", lambda *_, **__: replace(RUN, run_key=""))
+    assert "made first and names the run" in run("train", "strategy", "--dry-run").stderr
