@@ -40,7 +40,7 @@ class MasteryGroups:
     r"""A mixture of groups, each with its own mastery and preference of every KC.
 
     In group :math:`g` a first attempt at KC :math:`k` is right with chance :math:`m_{gk}`, and uses of
-    :math:`k` are Poisson with mean :math:`e_k \exp(a_{gk})` where others would have used it :math:`e_k` times.
+    :math:`k` are Poisson with mean :math:`e_k \exp(a_{gk})` where others use it :math:`e_k` times.
 
     Attributes
     ----------
