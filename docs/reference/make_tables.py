@@ -13,7 +13,7 @@ HERE = Path(__file__).resolve().parent
 MODELS = HERE.parents[1] / "sql" / "models"
 PAGE = HERE / "tables.md"
 SCHEMAS = {
-    "core": "Clean tables of what happened: students, items, interactions, actions.",
+    "core": "Clean tables of what happened: students, items, interactions, actions, steps of tutors.",
     "features": "Numbers computed from core.",
     "training": "What a model reads, one relation a task.",
 }
@@ -40,7 +40,7 @@ def read_relation(path: Path) -> Relation:
     """Read the ``MODEL (…)`` header of one file."""
     text = path.read_text("utf-8")
     header = text[: re.search(r"^\);", text, re.MULTILINE).end()]
-    types = dict(re.findall(r"^    (\w+) (\w+),?$", _block(header, "columns"), re.MULTILINE))
+    types = dict(re.findall(r"^    (\w+) (\w+(?:\[\])?),?$", _block(header, "columns"), re.MULTILINE))
     meanings = dict(
         re.findall(r"^    (\w+) = '((?:[^']|'')*)'", _block(header, "column_descriptions"), re.MULTILINE)
     )
