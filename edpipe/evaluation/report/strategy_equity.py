@@ -18,6 +18,7 @@ ORDER = ("lowest_decile", "lowest", "low", "middle", "high", "highest", "short_h
 # What compares groups rather than being one: title, name of the comparison, metric.
 COMPARISONS = (
     ("Gap", "gap", EXACT),
+    ("By chance", "gap_by_chance", EXACT),
     ("Same problems", "gap_standardized", EXACT),
     ("Of gains", "gap_over_lookup", EXACT),
     ("KCs in vain", "gap", "false_positive_rate"),

@@ -67,6 +67,34 @@ class GroupedAttempts:
         standardized = self._standardized(top, bottom, np.flatnonzero(has_any))
         return found if standardized is None else {**found, "gap_standardized": standardized}
 
+    def gap_by_chance(self, top: Floats, bottom: Floats, *, seed: int, num_shuffles: int = 100) -> Estimate:
+        """Return the gap that groups of the same sizes would have if all students were served alike.
+
+        Students change places between groups, each with the group of most of their attempts; the value is
+        the mean over the shuffles, which are its draws. A measured gap within the interval is no finding.
+        """
+        code = self.draws.code
+        known = self.group >= 0
+        votes = np.bincount(
+            code[known] * len(GROUPS) + self.group[known], minlength=self.draws.num_students * len(GROUPS)
+        ).reshape(-1, len(GROUPS))
+        placed = np.flatnonzero(votes.sum(axis=1))
+        usual = votes[placed].argmax(axis=1)
+        sums = [
+            np.bincount(code[known], weights=column[known], minlength=self.draws.num_students)[placed]
+            for column in (top, bottom)
+        ]
+        random = np.random.default_rng([seed, num_shuffles])
+        found = np.full(num_shuffles, np.nan)
+        for number in range(num_shuffles):
+            group = random.permutation(usual)
+            parts = [np.bincount(group, weights=column, minlength=len(GROUPS)) for column in sums]
+            rates = parts[0][parts[1] > 0] / parts[1][parts[1] > 0]
+            if len(rates) > 1:
+                found[number] = rates.max() - rates.min()
+        is_found = ~np.isnan(found)
+        return Estimate(float(found[is_found].mean()) if is_found.any() else float("nan"), found)
+
     def _standardized(self, top: Floats, bottom: Floats, groups: Places) -> Estimate | None:
         num_sections = int(self.section.max()) + 1
         cell = np.where(self.group >= 0, self.group * num_sections + self.section, -1)

@@ -48,6 +48,7 @@ MEASURED: Final = {
     "exact_match_seen": ("seen_problems", "exact_match"),
     "mastery_gap": ("mastery:gap", "exact_match"),
     "mastery_gap_standardized": ("mastery:gap_standardized", "exact_match"),
+    "mastery_gap_by_chance": ("mastery:gap_by_chance", "exact_match"),
     "mastery_worst": ("mastery:worst", "exact_match"),
 }
 

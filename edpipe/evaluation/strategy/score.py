@@ -62,7 +62,8 @@ def score_strategies(
     Subsets are ``all``, ``seen_problems`` and ``unseen_problems`` (by training), ``departures`` (the
     strategy is not the usual one of a problem seen in training) and ``usual``, ``mastery:<group>``, and
     what compares groups: ``mastery:gap, mastery:worst, mastery:ratio, mastery:gap_standardized,
-    mastery:gap_over_lookup`` (the gap of the gains over the reference).
+    mastery:gap_over_lookup`` (the gap of the gains over the reference), ``mastery:gap_by_chance`` (the gap
+    that chance alone would leave).
 
     Parameters
     ----------
@@ -101,6 +102,9 @@ def score_strategies(
     frames = {model: attempt_scores(dataset, predicted) for model, predicted in predictions.items()}
     for model, frame in frames.items():
         found = _estimates(frame, masks, grouped)
+        if ("mastery:gap", "exact_match") in found:
+            exact, one = frame["exact_match"].to_numpy(), frame["one"].to_numpy()
+            found["mastery:gap_by_chance", "exact_match"] = grouped.gap_by_chance(exact, one, seed=seed)
         rates, mean_gaps = kc_rates(dataset, predictions[model], grouped.group)
         equity.append(rates.select(pl.lit(model).alias("model"), pl.lit(split).alias("split"), pl.all()))
         nothing = np.full(draws.num_draws, np.nan)

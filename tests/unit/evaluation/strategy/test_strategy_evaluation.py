@@ -154,6 +154,20 @@ def test_the_gap_is_the_largest_less_the_smallest_group() -> None:
     assert found["ratio"].value == 0
 
 
+def test_a_gap_between_equal_groups_is_what_chance_leaves_and_a_true_one_is_not() -> None:
+    rng = np.random.default_rng(5)
+    student = np.repeat(np.arange(200), 10)
+    group = np.repeat(np.arange(200) % 5, 10)
+    draws = StudentDraws(student, num_draws=0, seed=3)
+    grouped = GroupedAttempts(group, np.zeros(2000, dtype=np.int64), draws)
+    fair = (rng.random(2000) < 0.6).astype(np.float64)
+    unfair = (rng.random(2000) < 0.45 + 0.1 * group).astype(np.float64)
+    for hits, is_fair in ((fair, True), (unfair, False)):
+        chance = grouped.gap_by_chance(hits, np.ones(2000), seed=1)
+        found = grouped.gaps(hits, np.ones(2000))["gap"].value
+        assert (found <= chance.interval[1]) == is_fair
+
+
 def test_a_gap_of_problems_alone_vanishes_once_standardized() -> None:
     # Section 0 is hard for everybody; the first group meets it three times in four, the last one time.
     group = np.repeat([0, 4], 40)
