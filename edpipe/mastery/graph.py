@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -115,7 +116,11 @@ def mastery_graph(
     ``(student, practices, kc)``, ``(kc, used_in, problem)`` and their reverses carry ``edge_weight``.
     """
     import torch
-    from torch_geometric.data import HeteroData
+
+    with warnings.catch_warnings():
+        # PyTorch Geometric 2.8 compiles functions with torch.jit, which torch 2.13 deprecates.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from torch_geometric.data import HeteroData
 
     edges = mastery_edges(dataset, rows, mastery, mastery_exponent=settings.mastery_exponent)
     data = HeteroData()
