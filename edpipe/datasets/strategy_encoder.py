@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 from edpipe.datasets.strategy import Ints, Places, StrategyDataset
 from edpipe.datasets.strategy_examples import Asked, choose_examples, strategy_preferences
 from edpipe.datasets.strategy_history import RunningCounts, Singles, answer_history
-from edpipe.datasets.strategy_memory import UNSEEN, Histories, StrategyMemory, student_chances
+from edpipe.datasets.strategy_memory import (
+    UNSEEN,
+    Histories,
+    StrategyMemory,
+    number_strategies,
+    student_chances,
+)
 from edpipe.mastery.embedding import Embedding, normalized
 from models.strategy import StrategyBatch
 from models.strategy.tokens import EOS, FIRST_KC, PAD, UNK
@@ -98,7 +104,7 @@ class StrategyEncoder:
         own = np.full(dataset.num_attempts, UNSEEN, dtype=np.int32)
         own_chances = np.zeros((dataset.num_students, memory.groups.num_groups), dtype=np.float32)
         if train_rows is not None:
-            own[train_rows] = np.unique(dataset.strategy_code[train_rows], return_inverse=True)[1]
+            own[train_rows] = number_strategies(dataset, train_rows)[1]
             own_chances = student_chances(dataset, train_rows, histories, memory.groups)
         return cls(
             dataset=dataset,

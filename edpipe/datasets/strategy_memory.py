@@ -211,7 +211,7 @@ def remember(
     known_kcs, flat = np.unique(used, return_inverse=True)
     known_sections, section = np.unique(dataset.section[rows], return_inverse=True)
     known_problems, first, problem = np.unique(dataset.problem[rows], return_index=True, return_inverse=True)
-    _, first_row, strategy = np.unique(dataset.strategy_code[rows], return_index=True, return_inverse=True)
+    first_row, strategy = number_strategies(dataset, rows)
     length = np.diff(flat_start)
     section_codes = np.full(dataset.num_sections, UNSEEN, dtype=np.int32)
     section_codes[known_sections] = np.arange(len(known_sections))
@@ -243,6 +243,24 @@ def remember(
         kc_mean=mean,
         shrinkage=shrinkage,
     )
+
+
+def number_strategies(dataset: StrategyDataset, rows: Places) -> tuple[Places, Places]:
+    """Give the strategies of attempts numbers in the order in which they appear there.
+
+    Other attempts of the dataset do not matter.
+
+    Returns
+    -------
+    tuple
+        Where in ``rows`` each strategy appears first, ``(num_strategies,)``, and the number of each attempt's
+        strategy, ``(len(rows),)``.
+    """
+    _, first, code = np.unique(dataset.strategy_code[rows], return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    number = np.empty(len(order), dtype=np.int64)
+    number[order] = np.arange(len(order))
+    return first[order], number[code]
 
 
 def last_rows(dataset: StrategyDataset, rows: Places) -> Places:
