@@ -175,6 +175,7 @@ def _rounds() -> pl.DataFrame:
     return pl.DataFrame(
         {
             "round": [0, 1],
+            "refined": ["students", "problems"],
             "radius": [0.8, 0.68],
             "num_student_clusters": [8, 14],
             "num_problem_clusters": [12, 23],

@@ -11,7 +11,7 @@ from edpipe.evaluation.report.strategy_budget import strategy_budget
 from edpipe.evaluation.report.strategy_clusters import RELATION, strategy_clusters
 from edpipe.evaluation.report.strategy_equity import strategy_equity
 from edpipe.evaluation.report.strategy_run import StrategyRun
-from edpipe.evaluation.report.strategy_scores import NAME, NOT_TRAINED, TITLE, enough, strategy_scores
+from edpipe.evaluation.report.strategy_scores import NAME, NOT_TRAINED, TITLE, beaten, enough, strategy_scores
 
 CURVES = {
     "Loss a KC (nats)": {"train_loss": "1", "valid_loss": "2"},
@@ -41,4 +41,8 @@ def strategy_warnings(run: StrategyRun) -> list[str]:
     said = enough(run)
     warnings = evaluation.warnings if evaluation else ()
     # The evaluation warns of the same in other words.
-    return [*said, *(one for one in warnings if not (said and one.endswith("the lookup is enough.")))]
+    return [
+        *said,
+        *beaten(run),
+        *(one for one in warnings if not (said and one.endswith("the lookup is enough."))),
+    ]

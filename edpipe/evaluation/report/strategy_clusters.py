@@ -141,6 +141,7 @@ def _rounds(rounds: list[dict[str, Any]]) -> Table:
     rows: list[list[Cell | str]] = [
         [
             Cell(str(one["round"]), remark="kept" if one["is_best"] else ""),
+            str(one.get("refined") or ""),
             decimal(one["radius"]),
             whole(one["num_student_clusters"]),
             whole(one["num_problem_clusters"]),
@@ -154,6 +155,7 @@ def _rounds(rounds: list[dict[str, Any]]) -> Table:
     ]
     columns = [
         "Round",
+        "Refined",
         "Radius",
         "Of students",
         "Of problems",
@@ -163,7 +165,7 @@ def _rounds(rounds: list[dict[str, Any]]) -> Table:
         "Median size",
         "Validation",
     ]
-    return Table(columns, rows, caption="Rounds of refinement", numeric=frozenset(range(1, 9)))
+    return Table(columns, rows, caption="Rounds of refinement", numeric=frozenset(range(2, 10)))
 
 
 def _span_of(one: dict[str, Any]) -> Row:

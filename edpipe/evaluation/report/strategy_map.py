@@ -37,6 +37,9 @@ def map_figure(points: pl.DataFrame) -> Figure:
         if (rows := points.filter((pl.col("kind") == kind) & (pl.col("cluster") >= 0)).to_dicts())
     ]
     everything = [row for _, rows, _ in parts for row in rows]
+    known = [row["mastery"] for row in everything if not absent(row["mastery"])]
+    # The range that occurs is colored: means over KCs lie close together.
+    span = (min(known, default=0.0), max(known, default=1.0))
     xs, ys = (_span([row[axis] for row in everything]) for axis in ("x", "y"))
     drawn = {wide: [_thinned(rows, most) for _, rows, _ in parts] for wide, most in MOST_POINTS.items()}
 
@@ -47,7 +50,7 @@ def map_figure(points: pl.DataFrame) -> Figure:
             title, rows, centers = parts[index]
             panel.title(title)
             panel.drawing.rect(panel.left, panel.top, panel.width, panel.height, "frame")
-            _dots(panel, drawn[wide][index], centers)
+            _dots(panel, drawn[wide][index], centers, span)
             _rings(panel, centers, len(rows))
 
         return grid_of_panels(
@@ -86,9 +89,8 @@ def map_figure(points: pl.DataFrame) -> Figure:
         for center in centers
     ]
     columns = ["Kind", "Cluster", "Members", "x", "y", "Mean mastery"]
-    legend = [
-        (f"shade{index}", text) for index, text in ((0, "mastery 0"), (2, ""), (4, "0.5"), (6, ""), (8, "1"))
-    ]
+    names = [f"mastery {decimal(span[0], 2)}", "", decimal(sum(span) / 2, 2), "", decimal(span[1], 2)]
+    legend = [(f"shade{2 * index}", text) for index, text in enumerate(names)]
     table = Table(columns, cells, numeric=frozenset(range(1, 6)))
     return Figure("strategy-map", "Map of clusters", reading, draw, table, legend=legend)
 
@@ -119,12 +121,14 @@ def _thinned(rows: list[Row], most: int) -> list[Row]:
     return [row for members in by_cluster.values() for row in members[: max(1, int(share * len(members)))]]
 
 
-def _dots(panel: Panel, rows: list[Row], centers: list[Row]) -> None:
+def _dots(panel: Panel, rows: list[Row], centers: list[Row], span: tuple[float, float]) -> None:
     places = {center["cluster"]: panel.at(center["x"], center["y"]) for center in centers}
     for row in rows:
         panel.drawing.line(places[row["cluster"]], panel.at(row["x"], row["y"]), "spoke")
     for row in rows:
-        style = "absent" if absent(row["mastery"]) else f"point {shade(row['mastery'])}"
+        style = "absent"
+        if not absent(row["mastery"]):
+            style = f"point {shade((row['mastery'] - span[0]) / ((span[1] - span[0]) or 1.0))}"
         title = f"{row['id']}, cluster {row['cluster']}, mastery {decimal(row['mastery'], 2)}"
         panel.drawing.dot(panel.at(row["x"], row["y"]), f"mark {style}", radius=2.6, title=title)
 

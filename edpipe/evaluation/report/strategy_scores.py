@@ -71,6 +71,19 @@ def enough(run: StrategyRun) -> list[str]:
     return []
 
 
+def beaten(run: StrategyRun) -> list[str]:
+    """Return a warning where another baseline than the lookup predicts more strategies exactly."""
+    predictor = run.row(run.predictor)
+    baselines = [model for model in run.trained.models if model not in (*run.trained.learned, run.lookup)]
+    best = run.row(next(iter(baselines), None))
+    if predictor is None or best is None or best["value"] < predictor["value"]:
+        return []
+    return [
+        f"The predictor {run.predictor!r} does not beat the baseline {best['model']!r}: exact match "
+        f"{percent(predictor['value'])} against {percent(best['value'])}."
+    ]
+
+
 def _is_better(run: StrategyRun, subset: str, predictor: Row, lookup: Row) -> bool:
     """Tell whether the predictor is better by more than chance: the paired difference where there is one."""
     gain = run.gain(run.predictor, subset)

@@ -161,6 +161,29 @@ def test_the_paired_difference_decides_where_intervals_of_scores_overlap(run, wr
     assert ENOUGH in write(run)
 
 
+def test_another_baseline_ahead_of_the_predictor_is_a_warning(run, write):
+    ahead = (
+        (pl.col("model") == "neighbors") & (pl.col("subset") == "all") & (pl.col("metric") == "exact_match")
+    )
+    change(
+        run,
+        "metrics.parquet",
+        lambda frame: frame.with_columns(pl.when(ahead).then(0.7).otherwise(pl.col("value")).alias("value")),
+    )
+    first = words(write(run).split('class="warnings"')[1].split("</section>")[0])
+    assert "does not beat the baseline 'neighbors': exact match 60.0 % against 70.0 %" in first
+
+
+def test_the_colors_of_the_map_span_the_mastery_that_occurs(whole):
+    report, _, points = whole
+    figure = section(report, "strategy-map")
+    legend = words(figure.split('class="legend"')[1].split("</p>")[0])
+    assert f"mastery {points['mastery'].min():.2f}" in legend
+    assert f" {points['mastery'].max():.2f}" in legend
+    assert "point shade0" in figure
+    assert "point shade8" in figure
+
+
 def test_gains_over_the_lookup_have_intervals_and_a_verdict(tmp_path, write):
     text = words(section(write(example_strategy_run(tmp_path, gain=0.0)), "strategies"))
     assert "All attempts 4,000 +0.000 -0.020 to +0.020 +0.000 -0.020 to +0.020" in text
@@ -315,7 +338,7 @@ def test_the_estimator_of_mastery_that_was_used_is_marked(report):
 
 def test_the_round_of_refinement_that_was_kept_is_marked(report):
     text = words(section(report, "strategy-clusters"))
-    assert "1 kept 0.680 14 23 240 0.600 0.550 – 0.650 0.70 12.0 0.580" in text
+    assert "1 kept problems 0.680 14 23 240 0.600 0.550 – 0.650 0.70 12.0 0.580" in text
 
 
 def test_a_home_without_strategies_has_one_section_that_says_so(write):
