@@ -15,10 +15,13 @@ from __future__ import annotations
 import argparse
 import csv
 import platform
+import resource
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 from ingest import measure
@@ -28,7 +31,22 @@ ROWS_A_STUDENT = 3_442  # 20.8 million rows of 6,043 students
 SECTIONS, PROBLEMS_A_SECTION, KCS = 186, 332, 933
 BYTES_A_ROW = 274
 CHUNK = 500_000
-HEADER = ["way", "rows", "seconds", "rows_per_second", "peak_mib", "gigabytes", "workers", "machine"]
+HEADER = [
+    *("way", "rows", "seconds", "cpu_seconds", "rows_per_second"),
+    *("peak_mib", "gigabytes", "workers", "machine"),
+]
+
+
+class Line(NamedTuple):
+    """One way and what it took."""
+
+    way: str
+    rows: int
+    gigabytes: float
+    seconds: float
+    peak_mib: float
+    cpu_seconds: float
+    workers: int
 
 
 def make_log(folder: Path, students: int, seed: int) -> None:
@@ -89,32 +107,44 @@ def main() -> None:
         if shutil.disk_usage(folder).free < needed:
             raise SystemExit(f"{folder} has no room for {needed / 1e9:.0f} GB: choose another with --folder")
         students = max(1, round(options.rows / ROWS_A_STUDENT))
-        written = measure(make_log, folder / "in", students, options.seed)
+        table: list[Line] = []
+        written = with_cpu(make_log, folder / "in", students, options.seed)
         log = folder / "in" / "synthetic_ba08_train.txt"
-        read = measure(ours, log, folder, options.workers)
+        measured = with_cpu(ours, log, folder, options.workers)
         rows = int((folder / "rows").read_text())
-        table = [
-            ("write the synthetic log", rows, *written, 1),
-            ("edpipe, text to Parquet", rows, *read, options.workers),
-        ]
-        if options.pandas_rows:
-            summed = min(options.pandas_rows, rows)
-            table.append(("pandas, sums only", summed, *measure(pandas_summary, log, folder, summed), 1))
-        write(options.results, table, log.stat().st_size / rows)
+        gigabytes = log.stat().st_size / 1e9
+        table.append(Line("write the synthetic log", rows, gigabytes, *written, 1))
+        table.append(Line("edpipe, text to Parquet", rows, gigabytes, *measured, options.workers))
+        if summed := min(options.pandas_rows, rows):
+            measured = with_cpu(pandas_summary, log, folder, summed)
+            table.append(Line("pandas, sums only", summed, gigabytes * summed / rows, *measured, 1))
+    write(options.results, table)
 
 
-def write(path: Path, table: list[tuple[str, int, float, float, int]], bytes_a_row: float) -> None:
+def with_cpu(work: Callable[..., None], *arguments: object) -> tuple[float, float, float]:
+    """Return seconds, peak MiB, and seconds of all processors, which others on the machine disturb less."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds, peak = measure(work, *arguments)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return seconds, peak, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def write(path: Path, table: list[Line]) -> None:
     """Print and keep the results."""
     path.parent.mkdir(parents=True, exist_ok=True)
     machine = f"{platform.machine()} {psutil.cpu_count()} cores"
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(HEADER)
-        for way, rows, seconds, peak, workers in table:
-            size = rows * bytes_a_row / 1e9
-            print(f"{way:25} {rows:>12,} rows {size:5.2f} GB {seconds:7.1f} s {peak:7,.0f} MiB")
-            cells = [f"{seconds:.1f}", f"{rows / seconds:.0f}", f"{peak:.0f}", f"{size:.2f}"]
-            writer.writerow([way, rows, *cells, workers, machine])
+        for line in table:
+            print(
+                f"{line.way:25} {line.rows:>12,} rows {line.gigabytes:5.2f} GB "
+                f"{line.seconds:7.1f} s ({line.cpu_seconds:.1f} s of processors) {line.peak_mib:7,.0f} MiB"
+            )
+            rate = f"{line.rows / line.seconds:.0f}"
+            took = [f"{line.seconds:.1f}", f"{line.cpu_seconds:.1f}", rate]
+            cells = [*took, f"{line.peak_mib:.0f}", f"{line.gigabytes:.2f}"]
+            writer.writerow([line.way, line.rows, *cells, line.workers, machine])
 
 
 if __name__ == "__main__":
