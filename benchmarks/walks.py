@@ -1,14 +1,15 @@
 """Weighted second-order random walks a second, ours and PecanPy's, on one graph with the same parameters.
 
     python benchmarks/walks.py [--nodes 100000] [--edges 2000000] [--lengths 10,20,80] [--threads 2]
-        [--graphs uniform,hubs] [--modes SparseOTF] [--pecanpy FOLDER]
+        [--graphs kcs,uniform,hubs] [--modes SparseOTF] [--pecanpy FOLDER]
 
-Two graphs of equal size: ends drawn evenly, and by a power law as between students, KCs and problems, where a
-few nodes have most edges. PecanPy does not run beside numpy 2: it gets a virtual environment of its own, in
-FOLDER (default: below the system's temporary folder), made at first with `pip install pecanpy "numpy<2"`.
-Both read the same edges; laying them out and walking are timed apart, compiling not at all. PecanPy's tables
-of second-order probabilities (mode PreComp) grow with the sum of squared degrees and do not fit in memory for
-the graph with hubs. On a busy machine compare processor seconds. Writes `benchmarks/results/walks.csv`.
+Three graphs of equal size: `kcs` joins students and problems (99 in 100 nodes) to KCs (1 in 100), as the
+graph that embeddings are learned from; `uniform` draws ends evenly; `hubs` draws one end by a power law.
+PecanPy does not run beside numpy 2: it gets a virtual environment of its own, in FOLDER (default: below the
+system's temporary folder), made at first with `pip install pecanpy "numpy<2"`. Both read the same edges;
+laying them out and walking are timed apart, compiling not at all. PecanPy's tables of second-order
+probabilities (mode PreComp) grow with the sum of squared degrees and fit in memory for `uniform` alone.
+On a busy machine compare processor seconds. Writes `benchmarks/results/walks.csv`.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 RESULTS = REPOSITORY / "benchmarks" / "results" / "walks.csv"
 # p and q of node2vec: plain weighted walks that still ask for adjacency, staying near, and going out.
 PARAMETERS = ((1.0, 0.5), (0.5, 2.0))
-# PecanPy's walks are counted on fewer starts: it walks a few thousand a second.
-PECANPY_WALKS = 10_000
+# PecanPy's walks are counted on fewer starts: it walks some thousands a second.
+PECANPY_WALKS = 5_000
 COLUMNS = [
     "walker", "mode", "graph", "nodes", "edges", "length", "p", "q", "threads", "walks", "layout_seconds",
     "walk_seconds", "cpu_seconds", "walks_a_second", "walks_a_cpu_second", "times_pecanpy",
@@ -73,7 +74,7 @@ def main() -> None:
     parser.add_argument("--edges", type=int, default=2_000_000)
     parser.add_argument("--lengths", default="10,20,80")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--graphs", default="uniform,hubs")
+    parser.add_argument("--graphs", default="kcs,uniform,hubs")
     parser.add_argument("--modes", default="SparseOTF")
     parser.add_argument("--pecanpy", type=Path, default=Path(tempfile.gettempdir()) / "edpipe_pecanpy")
     parser.add_argument("--results", type=Path, default=RESULTS)
@@ -83,7 +84,8 @@ def main() -> None:
     for kind in given.graphs.split(","):
         ends, weights = draw_graph(given.nodes, given.edges, kind)
         shared = {"graph": kind, "nodes": given.nodes, "edges": len(ends), "threads": given.threads}
-        rows += [{**shared, **row} for row in ours(ends, weights, given.nodes, lengths, given.threads)]
+        own = ours(ends, weights, given.nodes, lengths, given.threads, is_bipartite=kind == "kcs")
+        rows += [{**shared, **row} for row in own]
         if given.modes:
             rows += [{**shared, **row} for row in pecanpys(ends, weights, lengths, given)]
     compare(rows)
@@ -106,7 +108,11 @@ def draw_graph(num_nodes: int, num_edges: int, kind: str) -> tuple[np.ndarray, n
     found = np.empty(0, dtype=np.int64)
     while len(found) < num_edges:
         pairs = rng.integers(0, num_nodes, (num_edges, 2))
-        if kind == "hubs":
+        if kind == "kcs":
+            num_kcs = num_nodes // 100
+            pairs[:, 0] = pairs[:, 0] % num_kcs
+            pairs[:, 1] = num_kcs + pairs[:, 1] % (num_nodes - num_kcs)
+        elif kind == "hubs":
             # One end by a power law: node i with chance proportional to 1 / sqrt(i).
             pairs[:, 0] = (num_nodes * np.square(rng.random(num_edges))).astype(np.int64)
         pairs = np.sort(pairs[pairs[:, 0] != pairs[:, 1]], axis=1)
@@ -116,7 +122,13 @@ def draw_graph(num_nodes: int, num_edges: int, kind: str) -> tuple[np.ndarray, n
 
 
 def ours(
-    ends: np.ndarray, weights: np.ndarray, num_nodes: int, lengths: list[int], num_threads: int
+    ends: np.ndarray,
+    weights: np.ndarray,
+    num_nodes: int,
+    lengths: list[int],
+    num_threads: int,
+    *,
+    is_bipartite: bool,
 ) -> list[dict[str, Any]]:
     """Walk once from every node, by every length and parameters; compiling is not counted."""
     from edpipe.mastery.walk_graph import walk_graph
@@ -124,7 +136,7 @@ def ours(
 
     def laid_out() -> Any:
         source, target = np.concatenate([ends, ends[:, ::-1]]).T
-        return walk_graph(source, target, np.tile(weights, 2), num_nodes)
+        return walk_graph(source, target, np.tile(weights, 2), num_nodes, is_bipartite=is_bipartite)
 
     graph = laid_out()
     started = time.perf_counter()
