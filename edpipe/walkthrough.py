@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edpipe.errors import EdpipeError
-from edpipe.learning import comparison
+from edpipe.learning import MODELS, comparison
 
 if TYPE_CHECKING:
     import polars as pl
@@ -19,19 +19,23 @@ if TYPE_CHECKING:
 FLOWS_GROUP = "edpipe.flows"
 ARCHIVES = "archives"
 FINISHED = "finished"
-Flow = Callable[["Settings", str, Sequence[Path]], dict[str, str]]
+# The synthetic tutor: enough problems and KCs a section that strategies can differ.
+PROBLEMS_A_SECTION = 8
+KCS_A_SECTION = 6
+STRATEGIES_A_PROBLEM = 4
+Flow = Callable[["Settings", Mapping[str, Sequence[Path]]], dict[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class DemoResult:
     """What the demo made.
 
-    ``metrics`` compares the tracer with the baselines on the test students.
+    ``metrics`` compares the models of each family with their baselines on the test part.
     """
 
     home: Path
     report: Path
-    metrics: pl.DataFrame
+    metrics: dict[str, pl.DataFrame]
 
 
 def demo_home(settings: Settings) -> Path:
@@ -40,12 +44,12 @@ def demo_home(settings: Settings) -> Path:
 
 
 def run_demo(settings: Settings) -> DemoResult:
-    """Run the pipeline flow on synthetic EdNet archives; a second run only shows the result."""
+    """Run the pipeline flow on synthetic archives and tutor logs; a second run only shows the result."""
     home = demo_home(settings)
     chosen = settings.model_copy(update={"home": home})
-    archives = _archives(chosen)
-    made = _flow("pipeline")(chosen, "ednet", [archives])
-    return DemoResult(home=home, report=Path(made["report"]), metrics=comparison(Path(made["run_dir"])))
+    made = _flow("pipeline")(chosen, {"ednet": [_archives(chosen)], "kddcup": [_tutor_log(chosen)]})
+    metrics = {model: comparison(Path(made[model])) for model in MODELS if model in made}
+    return DemoResult(home=home, report=Path(made["report"]), metrics=metrics)
 
 
 def _archives(settings: Settings) -> Path:
@@ -53,9 +57,8 @@ def _archives(settings: Settings) -> Path:
     from edpipe.sources.synthetic import write_ednet
 
     size = settings.synthetic
-    folder = settings.home / ARCHIVES / f"{size.students}-students-{size.items}-items-seed-{settings.seed}"
-    if not (folder / FINISHED).exists():
-        folder.mkdir(parents=True, exist_ok=True)
+
+    def write(folder: Path) -> None:
         write_ednet(
             folder,
             num_students=size.students,
@@ -63,6 +66,37 @@ def _archives(settings: Settings) -> Path:
             seed=settings.seed,
             progress=settings.progress,
         )
+
+    return _once(settings, f"{size.students}-students-{size.items}-items-seed-{settings.seed}", write)
+
+
+def _tutor_log(settings: Settings) -> Path:
+    """Write the log of a tutor once for each size and seed."""
+    from edpipe.sources.synthetic import draw_tutor_world, write_kddcup
+
+    size = settings.synthetic
+
+    def write(folder: Path) -> None:
+        world = draw_tutor_world(
+            size.tutor_students,
+            size.tutor_sections,
+            PROBLEMS_A_SECTION,
+            KCS_A_SECTION * size.tutor_sections,
+            strategies_per_problem=STRATEGIES_A_PROBLEM,
+            seed=settings.seed,
+        )
+        write_kddcup(folder, world, with_master=True, keep_truth=False)
+
+    name = f"tutor-{size.tutor_students}-students-{size.tutor_sections}-sections-seed-{settings.seed}"
+    return _once(settings, name, write)
+
+
+def _once(settings: Settings, name: str, write: Callable[[Path], None]) -> Path:
+    """Write a folder of archives unless it is finished."""
+    folder = settings.home / ARCHIVES / name
+    if not (folder / FINISHED).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        write(folder)
         (folder / FINISHED).touch()
     return folder
 

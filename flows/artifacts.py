@@ -10,6 +10,7 @@ import edpipe
 from edpipe.learning import comparison
 
 if TYPE_CHECKING:
+    from edpipe.families.family import Made
     from edpipe.learning import Evaluated
 
 
@@ -28,17 +29,22 @@ def reconciliation(settings: edpipe.Settings) -> None:
     )
 
 
+def made(key: str, what: Made) -> str:
+    """Show what a step made as a table, and return its folder."""
+    description = "\n\n".join([what.title, *what.words])
+    create_table_artifact(key=key, table=what.rows.to_dicts(), description=description)
+    return str(what.folder)
+
+
 def metrics(evaluated: Evaluated) -> None:
-    """Show the comparison with the baselines on the test students, and where the MLflow run is."""
-    create_table_artifact(
-        key="metrics",
-        table=comparison(evaluated.run.run_dir).to_dicts(),
-        description="Test students, 95 % intervals.",
-    )
-    warnings = "\n".join(f"- {warning}" for warning in evaluated.evaluation.warnings) or "None."
+    """Show the comparison with the baselines on the test part, and where the MLflow run is."""
     version = evaluated.version
-    create_markdown_artifact(
-        key="evaluation",
-        markdown=f"Registered as `{version.name}` version {version.version}, "
-        f"MLflow run `{version.run_id}`.\n\nWarnings:\n\n{warnings}\n",
+    create_table_artifact(
+        key=f"{version.name}-metrics",
+        table=comparison(evaluated.run.run_dir).to_dicts(),
+        description="Test part, 95 % intervals.",
     )
+    told = [f"Registered as `{version.name}` version {version.version}, MLflow run `{version.run_id}`."]
+    told += [*evaluated.statements, "Warnings:"]
+    told += [f"- {warning}" for warning in evaluated.evaluation.warnings] or ["None."]
+    create_markdown_artifact(key=f"{version.name}-evaluation", markdown="\n\n".join(told))

@@ -1,4 +1,4 @@
-"""From foreign files to a registered model, predictions and a report: the order, nothing else."""
+"""From foreign files to registered models, predictions and a report: the order, nothing else."""
 
 from __future__ import annotations
 
@@ -6,15 +6,30 @@ from typing import Any
 
 from prefect import flow
 
-from flows.steps import build, evaluate, ingest, promote, report, score, train
+from edpipe.learning import models_on
+from edpipe.settings import Settings
+from flows.learning import evaluate, promote, publish, report, score, train
+from flows.steps import build, cluster, embed, ingest
 
 
 @flow(name="edpipe")
-def pipeline(settings: dict[str, Any], source: str, paths: list[str]) -> dict[str, str]:
-    """Ingest, build, train, evaluate, promote, score, publish and report, skipping what is up to date."""
-    landed = ingest(settings, source, paths)
-    build(settings, wait_for=[landed])
-    run_dir = evaluate(settings, train(settings))
-    champion = promote(settings, run_dir)
-    published = score(settings, champion)
-    return {"run_dir": run_dir, "published": published, "report": report(settings, run_dir, published)}
+def pipeline(settings: dict[str, Any], sources: dict[str, list[str]]) -> dict[str, str]:
+    """Ingest, build, learn, score, publish and report, skipping what is up to date.
+
+    Returns the run's folder of each family of models, the published tables and the report.
+    """
+    landed = [ingest(settings, source, paths) for source, paths in sources.items()]
+    built = build(settings, landed)
+    runs = {model: learn(settings, model, built) for model in models_on(Settings(**settings), sources)}
+    run_dirs = list(runs.values())
+    published = publish(settings, run_dirs)
+    return {**runs, "published": published, "report": report(settings, run_dirs, published)}
+
+
+def learn(settings: dict[str, Any], model: str, built: str) -> str:
+    """Represent, train, evaluate, promote and score one family of models; return its run's folder."""
+    if model == "strategy":
+        built = cluster(settings, embed(settings, built))
+    run_dir = evaluate(settings, model, train(settings, model, built))
+    score(settings, model, promote(settings, model, run_dir))
+    return run_dir

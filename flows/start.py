@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,11 +28,12 @@ def prepare(home: Path) -> None:
         os.environ.setdefault(name, value)
 
 
-def run_pipeline(settings: Settings, source: str, paths: Sequence[Path]) -> dict[str, str]:
-    """Run the flow for one source and return references to what it made."""
+def run_pipeline(settings: Settings, sources: Mapping[str, Sequence[Path]]) -> dict[str, str]:
+    """Run the flow for the files of some sources and return references to what it made."""
     prepare(settings.home)
     from flows.pipeline import pipeline
 
     return pipeline(
-        settings=settings.model_dump(mode="json"), source=source, paths=[str(path) for path in paths]
+        settings=settings.model_dump(mode="json"),
+        sources={source: [str(path) for path in paths] for source, paths in sources.items()},
     )

@@ -34,42 +34,23 @@ def ingest(settings: dict[str, Any], source: str, paths: list[str]) -> str:
 
 
 @task(retries=5, retry_delay_seconds=20, retry_condition_fn=is_busy, cache_policy=NO_CACHE)
-def build(settings: dict[str, Any]) -> str:
+def build(settings: dict[str, Any], landed: list[str]) -> str:
     """Build what changed, audit it, publish it."""
+    del landed  # orders this step after the ingestions
     report = edpipe.build(edpipe.Settings(**settings))
     artifacts.reconciliation(edpipe.Settings(**settings))
     return str(report.published)
 
 
 @task(cache_policy=NO_CACHE)
-def train(settings: dict[str, Any]) -> str:
-    """Train, or take the finished run of the same data and configuration."""
-    return str(edpipe.train("tracing", edpipe.Settings(**settings)).run_dir)
+def embed(settings: dict[str, Any], built: str) -> str:
+    """Learn vectors of students, problems and KCs, or take those of the same data."""
+    del built  # orders this step after the build
+    return artifacts.made("embedding", edpipe.embed(edpipe.Settings(**settings)))
 
 
 @task(cache_policy=NO_CACHE)
-def evaluate(settings: dict[str, Any], run_dir: str) -> str:
-    """Open the test split once and compare with the baselines."""
-    artifacts.metrics(edpipe.evaluate("tracing", edpipe.Settings(**settings), run_dir=Path(run_dir)))
-    return run_dir
-
-
-@task(cache_policy=NO_CACHE)
-def promote(settings: dict[str, Any], run_dir: str) -> str:
-    """Move the champion's alias if the new version is better."""
-    return str(edpipe.promote("tracing", edpipe.Settings(**settings), run_dir=Path(run_dir)).champion)
-
-
-@task(retries=5, retry_delay_seconds=20, retry_condition_fn=is_busy, cache_policy=NO_CACHE)
-def score(settings: dict[str, Any], champion: str) -> str:
-    """Write every student's mastery by the champion, and publish it."""
-    del champion  # orders this step after the promotion
-    edpipe.score("tracing", edpipe.Settings(**settings))
-    return str(edpipe.publish(edpipe.Settings(**settings)))
-
-
-@task(cache_policy=NO_CACHE)
-def report(settings: dict[str, Any], run_dir: str, published: str) -> str:
-    """Write the HTML report of what was published."""
-    del published  # orders this step after the publication
-    return str(edpipe.report(edpipe.Settings(**settings), run_dir=Path(run_dir)))
+def cluster(settings: dict[str, Any], embedding: str) -> str:
+    """Group who is interchangeable, or take the clusters of the same data."""
+    del embedding  # orders this step after the embedding
+    return artifacts.made("clusters", edpipe.cluster(edpipe.Settings(**settings)))

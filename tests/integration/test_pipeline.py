@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -19,7 +20,16 @@ from edpipe.walkthrough import demo_home
 pytestmark = pytest.mark.integration
 
 EDPIPE = Path(sys.executable).with_name("edpipe")
-FLAGS = ["--preset", "smoke", "--set", "tracing.max_epochs=2", "--set", "tracing.bootstrap=20"]
+SETTINGS = [
+    "tracing.max_epochs=2",
+    "tracing.bootstrap=20",
+    "synthetic.tutor_students=60",
+    "synthetic.tutor_sections=2",
+    "strategy.max_epochs=2",
+    "strategy.bootstrap=20",
+    "strategy.curve_budgets=[]",
+]
+FLAGS = ["--preset", "smoke", *(word for value in SETTINGS for word in ("--set", value))]
 STUDENTS = "80"
 
 
@@ -47,13 +57,23 @@ def settings_of(home: Path) -> Settings:
 
 
 def facts(home: Path) -> dict[str, pl.DataFrame]:
-    """Read what must be the same in two runs: rows, reconciliation, mastery."""
+    """Read what must be the same in two runs: rows, reconciliation, mastery, strategies, clusters."""
     settings = settings_of(home)
     return {
         "interactions": edpipe.sql("select * from core.interactions order by all", settings),
         "reconciliation": edpipe.sql("select * from core.reconciliation order by all", settings),
         "mastery": edpipe.sql(
             "select source, student_id, kc_id, mastery, num_opportunities from predictions.kc_mastery "
+            "order by all",
+            settings,
+        ),
+        "strategies": edpipe.sql(
+            "select student_id, problem_id, problem_view, strategy, confidence from predictions.strategies "
+            "order by all",
+            settings,
+        ),
+        "clusters": edpipe.sql(
+            "select student_id, problem_id, problem_view, cluster from predictions.strategy_clusters "
             "order by all",
             settings,
         ),
@@ -68,8 +88,11 @@ def unbroken(tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess[str]]:
 
 def test_the_demo_prints_the_comparison_and_names_the_report(unbroken):
     home, done = unbroken
-    models = {line.split(",")[0] for line in done.stdout.splitlines()[1:]}
-    assert {"attention", "majority", "item difficulty", "BKT", "logistic regression"} == models
+    shown = pl.read_csv(io.StringIO(done.stdout))
+    models = {family: set(part["model"]) for (family,), part in shown.group_by("family")}
+    assert models["tracing"] == {"attention", "majority", "item difficulty", "BKT", "logistic regression"}
+    assert models["strategy"] >= {"transformer", "lookup", "lookup_sampled", "problem_mode"}
+    assert shown.columns[:2] == ["family", "model"]
     (report,) = [line for line in done.stderr.splitlines() if line.startswith("HTML report: ")]
     report = report.removeprefix("HTML report: ")
     assert Path(home.parent, report).read_text(encoding="utf-8").startswith("<!doctype html>")
@@ -98,17 +121,24 @@ def test_every_student_has_a_mastery_of_every_kc_by_the_champion(unbroken):
 def test_a_second_run_changes_nothing(unbroken):
     home, _ = unbroken
     settings = settings_of(home)
-    kept = [*settings.raw_dir.rglob("*.parquet"), *settings.runs_dir.rglob("*.pt")]
+    kept = [
+        *settings.raw_dir.rglob("*.parquet"),
+        *settings.runs_dir.rglob("*.pt"),
+        *settings.embeddings_dir.rglob("*.npz"),
+        *settings.clusters_dir.rglob("*.npz"),
+        *settings.predictions_dir.rglob("*.parquet"),
+    ]
     before = {path: path.stat().st_mtime_ns for path in kept}
-    versions = edpipe.versions("tracing", settings)
+    versions = [edpipe.versions(model, settings) for model in edpipe.learning.MODELS]
+    assert [len(one) for one in versions] == [1, 1]
     again = demo(home)
     assert {path: path.stat().st_mtime_ns for path in kept} == before
-    assert edpipe.versions("tracing", settings) == versions
+    assert [edpipe.versions(model, settings) for model in edpipe.learning.MODELS] == versions
     assert again.stdout == unbroken[1].stdout
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seconds", [12, 20, 28, 36, 44, 52])
+@pytest.mark.parametrize("seconds", [12, 20, 28, 36, 44, 52, 60, 68])
 def test_a_killed_demo_goes_on_to_the_same_result(seconds, unbroken, tmp_path):
     home = tmp_path / "data"
     process = subprocess.Popen(
