@@ -67,9 +67,9 @@ def dp_means(
 
     Each pass moves centers to the means of their points, drops centers without points, merges pairs wherever
     that lowers the objective, assigns points to the nearest center, and opens clusters at points beyond the
-    radius, many at a time: those that are two radii from each other. No step raises the objective. The end is
-    a pass that changes nothing, with no point beyond the radius; where ``max_iterations`` comes first, the
-    last pass opens clusters until none is. Equal inputs give equal results, on any number of threads.
+    radius, many at a time: those that are two radii from each other. No step raises the objective. The last
+    pass is one that gains no more than ``tolerance``; at the end clusters are opened until no point is beyond
+    the radius. Equal inputs give equal results, on any number of threads.
 
     Parameters
     ----------
@@ -106,30 +106,22 @@ def dp_means(
     labels, squared = kept.nearest(centers)
     objective: list[float] = []
     is_converged = False
-    num_merges = 0
-    for iteration in range(max_iterations):
+    while not is_converged and len(objective) < max_iterations:
         moved, new_labels, new_squared = centers, labels, squared
-        if iteration:
-            moved, sizes = _means(kept, labels, len(centers))
-            moved, num_merges = _merged(moved, sizes, penalty)
+        if objective:
+            moved = _merged(*_means(kept, labels, len(centers)), penalty)
             new_labels, new_squared = kept.nearest(moved)
-        is_last = iteration == max_iterations - 1
-        num_moved = len(moved)
-        reach = penalty if is_last else FIRST_REACH * penalty
-        moved = _opened(kept, moved, new_labels, new_squared, penalty, reach, order)
+        moved = _opened(kept, moved, new_labels, new_squared, penalty, FIRST_REACH * penalty, order)
         reached = float(kept.weights @ new_squared) + penalty * len(moved)
-        if objective and reached > objective[-1]:
-            # Only rounding can raise it, of what has come to rest: the pass before was the last.
-            centers = _opened(kept, centers, labels, squared, penalty, penalty, order)
-            objective[-1] = min(objective[-1], float(kept.weights @ squared) + penalty * len(centers))
-            is_converged = True
-            break
         gain = objective[-1] - reached if objective else np.inf
-        centers, labels, squared = moved, new_labels, new_squared
-        objective.append(reached)
-        is_converged = num_merges == 0 and len(moved) == num_moved and gain <= tolerance * reached
-        if is_converged:
-            break
+        is_converged = gain <= tolerance * reached
+        if gain >= 0:
+            # Only rounding can raise it, of what has come to rest.
+            centers, labels, squared = moved, new_labels, new_squared
+            objective.append(reached)
+    if (squared > penalty).any():
+        centers = _opened(kept, centers, labels, squared, penalty, penalty, order)
+        objective[-1] = min(objective[-1], float(kept.weights @ squared) + penalty * len(centers))
     centers, labels = _without_gaps(centers, labels)
     return DPMeans(centers, labels, squared, tuple(objective), radius, is_converged)
 
@@ -170,12 +162,11 @@ def _means(points: PointSet, labels: Ints, num_centers: int) -> tuple[Floats, Fl
     return sums[is_used] / sizes[is_used, None], sizes[is_used]
 
 
-def _merged(centers: Floats, sizes: Floats, penalty: float) -> tuple[Floats, int]:
-    """Merge pairs of centers, the most rewarding first and each at most once; return how many."""
+def _merged(centers: Floats, sizes: Floats, penalty: float) -> Floats:
+    """Merge pairs of centers that cost less together, the most rewarding first and each at most once."""
     first, second, change = cheap_merges(centers, sizes, penalty)
     is_free = np.ones(len(centers), dtype=bool)
     kept = is_free.copy()
-    num_merges = 0
     for place in np.argsort(change, kind="stable"):
         one, other = first[place], second[place]
         if is_free[one] and is_free[other]:
@@ -183,8 +174,7 @@ def _merged(centers: Floats, sizes: Floats, penalty: float) -> tuple[Floats, int
             centers[one] = weight @ centers[[one, other]] / weight.sum()
             is_free[[one, other]] = False
             kept[other] = False
-            num_merges += 1
-    return centers[kept], num_merges
+    return centers[kept]
 
 
 def _without_gaps(centers: Floats, labels: Ints) -> tuple[Floats, Ints]:

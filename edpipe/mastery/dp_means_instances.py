@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from edpipe.datasets.strategy import Ints, Places
-from edpipe.mastery.dp_means_kernels import Floats, Singles, settle_instances
+from edpipe.mastery.dp_means_kernels import Floats, Singles, gathered_sums, settle_instances
 from edpipe.mastery.dp_means_points import checked_weights, keep_nearer, lengths_of, slack_of
 from edpipe.mastery.embedding import Vectors
 
@@ -97,17 +96,12 @@ class InstancePoints:
         )
 
     def sums(self, labels: Ints, num_centers: int) -> Floats:
-        """Return the weighted sum of the instances of each center. Shape ``(num_centers, 3 * dim)``.
-
-        Counts of students, sections and problems in each cluster, times their vectors.
-        """
-        sums = []
-        for column, part in enumerate(self.parts):
-            counts = csr_array(
-                (self._weights, (labels, self.keys[:, column])), shape=(num_centers, len(part))
-            )
-            sums.append(counts @ part.astype(np.float64))
-        return np.concatenate(sums, axis=1)
+        """Return the weighted sum of the instances of each center. Shape ``(num_centers, 3 * dim)``."""
+        found = [
+            gathered_sums(part, self.keys[:, column], self._weights, labels, num_centers)
+            for column, part in enumerate(self.parts)
+        ]
+        return np.concatenate(found, axis=1)
 
 
 def _table(vectors: Singles, centers: Singles) -> Singles:

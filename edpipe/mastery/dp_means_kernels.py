@@ -217,6 +217,18 @@ def sums_of(values: Values, weights: Floats, labels: Ints, num_centers: int) -> 
 
 
 @njit(cache=True)
+def gathered_sums(
+    vectors: Singles, codes: Ints, weights: Floats, labels: Ints, num_centers: int
+) -> Floats:  # pragma: no cover
+    """Return the weighted sum of the vectors that the points of each center name, in the order of points."""
+    sums = np.zeros((num_centers, vectors.shape[1]))
+    for row in range(len(codes)):
+        for axis in range(vectors.shape[1]):
+            sums[labels[row], axis] += weights[row] * vectors[codes[row], axis]
+    return sums
+
+
+@njit(cache=True)
 def cheap_merges(
     centers: Floats, sizes: Floats, penalty: float
 ) -> tuple[Places, Places, Floats]:  # pragma: no cover

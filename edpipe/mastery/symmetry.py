@@ -35,7 +35,7 @@ class Strategies:
 def symmetry(strategies: Strategies, first: Places, second: Places, *, is_relative: bool = False) -> Floats:
     r"""Return how symmetric pairs of strategies are.
 
-    A KC at place :math:`r` is its vector, scaled to length :math:`\sqrt d`, beside the sinusoids of the place:
+    A KC at place :math:`r` is its vector, of length :math:`\sqrt d`, beside the sinusoids of the place:
     :math:`x_r`. Its matches in the other strategy are :math:`S_{rq} = \mathrm{softmax}_q(x_r \cdot y_q /
     \sqrt d)`, with one more column that stands for no match and has half the logit of :math:`x_r` with
     itself. The best match :math:`b_r` weighs :math:`w_r = \max_q S_{rq} - \mathrm{mean}_q S_{rq}`, or 0 where

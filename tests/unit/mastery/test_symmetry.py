@@ -45,7 +45,7 @@ def one_way(one: list[int], other: list[int]) -> float:
         logits.append(x @ x / np.sqrt(DIM) / 2)
         chance = np.exp(np.array(logits) - max(logits))
         chance /= chance.sum()
-        best = int(np.argmax(logits[:-1]))
+        best = int(np.argmax(np.round(logits[:-1], 9)))  # the first of equals
         weight = max(chance[best] - chance.mean(), 0)
         total += weight if best > before else -weight
         before = best
