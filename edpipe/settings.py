@@ -223,7 +223,7 @@ class StrategySettings(Strict):
     num_heads: int = Field(default=4, ge=1, le=64, description="Attention heads; divides `size`.")
     dropout: float = Field(default=0.1, ge=0, lt=1, description="Share of activations dropped in training.")
     num_examples: int = Field(
-        default=8, ge=1, le=256, description="Strategies seen before that the transformer may copy from."
+        default=12, ge=1, le=256, description="Strategies seen before that the transformer may copy from."
     )
     batch_size: int = Field(default=64, ge=1, description="Attempts a batch.")
     learning_rate: float = Field(default=2e-3, gt=0, lt=1, description="Peak learning rate of AdamW.")
