@@ -88,7 +88,9 @@ def write_tables(settings: Settings, chosen: ModelVersion) -> list[Path]:
     if all(is_made_from(settings, name, made_from) for name in names):
         return [table_path(settings, name) for name in names]
     predicted = predict_strategies(run.run_dir, dataset, _vectors_on(settings, run, dataset), rows)
-    table = strategies_table(dataset, predicted, model_name=chosen.name, model_version=chosen.version)
+    table = strategies_table(
+        dataset, predicted, attempts.split, model_name=chosen.name, model_version=chosen.version
+    )
     scored_at = table["scored_at"][0]
     clusters, profiles = _cluster_tables(settings, run, attempts, chosen, scored_at)
     frames = {CLUSTERS: clusters, PROFILES: profiles, STRATEGIES: table}

@@ -9,6 +9,7 @@ import polars as pl
 
 from edpipe.datasets.predicted import PredictedStrategies
 from edpipe.datasets.strategy import StrategyDataset
+from edpipe.datasets.strategy_splits import StrategySplit
 from edpipe.mastery.embedding import Embedding
 from edpipe.prediction.asked import asked_attempts
 from edpipe.prediction.known import Known, recoded
@@ -61,6 +62,7 @@ def named_strategies(dataset: StrategyDataset, predicted: PredictedStrategies) -
 def strategies_table(
     dataset: StrategyDataset,
     predicted: PredictedStrategies,
+    split: StrategySplit,
     *,
     model_name: str,
     model_version: int,
@@ -68,6 +70,9 @@ def strategies_table(
 ) -> pl.DataFrame:
     """Return the rows of ``predictions.strategies``: one an attempt that was predicted."""
     attempts = dataset.attempts[predicted.rows]
+    part = np.full(dataset.num_attempts, None, dtype=object)
+    for name in ("train", "valid", "test"):
+        part[getattr(split, name)] = name
 
     def ids(kind: str) -> pl.Series:
         published = np.array(getattr(dataset, f"{kind}_ids"), dtype=object)
@@ -81,6 +86,7 @@ def strategies_table(
                 ids("section"),
                 ids("problem"),
                 "problem_view",
+                pl.Series("split", part[predicted.rows].tolist(), dtype=pl.String),
             ),
             named_strategies(dataset, predicted),
         ],

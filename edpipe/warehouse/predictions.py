@@ -50,6 +50,10 @@ CONTRACTS = {
         grain="source, student_id, problem_id, problem_view",
         columns={
             **ATTEMPT,
+            "split": (
+                "Part of the champion's split: train, valid, test; null for none. In train it may have "
+                "learned from this very attempt, and its confidence is then too high."
+            ),
             "strategy": "Foretold KCs in order, joined by ` ~~ `.",
             "kc_ids": "Foretold KCs in order, published ids.",
             "num_kcs": "Number of foretold KCs, repeats counted.",

@@ -125,6 +125,7 @@ def test_strategies_are_published_for_the_test_and_the_latest_section(done: Whol
         table.n_unique(["source", "student_id", "section_id", "problem_id", "problem_view"]) == table.height
     )
     assert table["confidence"].is_between(0, 1).all()
+    assert table.filter(pl.col("split") == "test").height == len(attempts.split.test)
     assert table["model_version"].unique().to_list() == [1]
     known = set(edpipe.sql("select kc_id from core.kcs", done.settings)["kc_id"])
     assert set(table["kc_ids"].explode().drop_nulls()) <= known
