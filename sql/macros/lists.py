@@ -19,13 +19,13 @@ def split_cell(evaluator: MacroEvaluator, cell: exp.Expression) -> exp.Expressio
 
 @macro()
 def each_of(evaluator: MacroEvaluator, values: exp.Expression) -> exp.Expression:
-    """Return one row an entry; several of these side by side run in parallel."""
+    """Return one row an entry."""
     return evaluator.parse_one(f"UNNEST({_sql(values)})")
 
 
 @macro()
 def each_position(evaluator: MacroEvaluator, values: exp.Expression) -> exp.Expression:
-    """Return one row an entry: its position from 1; runs in parallel with @each_of."""
+    """Return one row an entry: its position from 1."""
     return evaluator.parse_one(f"GENERATE_SUBSCRIPTS({_sql(values)}, 1)")
 
 

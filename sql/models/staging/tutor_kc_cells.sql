@@ -36,11 +36,20 @@ SELECT
   cell,
   COUNT(*) AS num_rows
 FROM (
-  SELECT source, 'steps' AS relation, dataset, @each_of(kc_models) AS kc_model, @each_of(kc_cells) AS cell, @each_position(kc_models) AS model_number
-  FROM staging.tutor_steps
-  UNION ALL
-  SELECT source, 'transactions' AS relation, dataset, @each_of(kc_models) AS kc_model, @each_of(kc_cells) AS cell, @each_position(kc_models) AS model_number
-  FROM staging.tutor_transactions
+  SELECT
+    source,
+    relation,
+    dataset,
+    model_number,
+    @entry_at(kc_models, model_number) AS kc_model,
+    @entry_at(kc_cells, model_number) AS cell
+  FROM (
+    SELECT source, 'steps' AS relation, dataset, kc_models, kc_cells, @each_position(kc_models) AS model_number
+    FROM staging.tutor_steps
+    UNION ALL
+    SELECT source, 'transactions' AS relation, dataset, kc_models, kc_cells, @each_position(kc_models) AS model_number
+    FROM staging.tutor_transactions
+  ) AS numbered
 ) AS cells
 WHERE cell IS NOT NULL
 GROUP BY source, relation, dataset, kc_model, cell
