@@ -9,6 +9,8 @@ from edpipe.mastery.dp_means_kernels import Floats, Singles, gathered_sums, sett
 from edpipe.mastery.dp_means_points import checked_weights, keep_nearer, lengths_of, slack_of
 from edpipe.mastery.embedding import Vectors
 
+Parts = tuple[Singles, Singles, Singles]
+
 TABLE_VALUES = 2**26  # distances held at once: 256 MiB
 
 
@@ -73,27 +75,29 @@ class InstancePoints:
         """Return the nearest center of some or all instances, and the exact squared distance to it."""
         keys = self.keys if rows is None else self.keys[rows]
         order = self._order if rows is None else np.lexsort(keys.T[[0, 1, 2]])
+        keys, parts = self._used(keys)
         label = np.zeros(len(keys), dtype=np.int32)
         squared = np.full(len(keys), np.inf)
-        step = max(64, TABLE_VALUES // sum(len(part) for part in self.parts))
+        step = max(64, TABLE_VALUES // sum(len(part) for part in parts))
         for begin in range(0, len(centers), step):
             tile = np.ascontiguousarray(centers[begin : begin + step])
             found, found_squared = np.empty_like(label), np.empty_like(squared)
             slack = float(slack_of(self._longest, tile)[0])
-            tables = self._tables(tile)
-            settle_instances(keys, order, tables, slack, self.parts, tile, found, found_squared)
+            tables = _tables(parts, tile)
+            settle_instances(keys, order, tables, slack, parts, tile, found, found_squared)
             keep_nearer(label, squared, found, found_squared, begin)
         return label, squared
 
-    def _tables(self, centers: Floats) -> tuple[Singles, Singles, Singles]:
-        """Return the parts of the squared distances, less the length of the instance's own vector."""
-        ends = np.cumsum([part.shape[1] for part in self.parts])
-        students, sections, problems = np.split(centers.astype(np.float32), ends[:2], axis=1)
-        return (
-            _table(self.parts[0], students),
-            _table(self.parts[1], sections),
-            _table(self.parts[2], problems),
-        )
+    def _used(self, keys: Ints) -> tuple[Ints, Parts]:
+        """Return the vectors that the keys name, and the keys as rows of these."""
+        packed, parts = np.empty_like(keys), []
+        for column, part in enumerate(self.parts):
+            is_used = np.zeros(len(part), dtype=bool)
+            is_used[keys[:, column]] = True
+            packed[:, column] = (np.cumsum(is_used) - 1)[keys[:, column]]
+            parts.append(part[is_used])
+        students, sections, problems = parts
+        return packed, (students, sections, problems)
 
     def sums(self, labels: Ints, num_centers: int) -> Floats:
         """Return the weighted sum of the instances of each center. Shape ``(num_centers, 3 * dim)``."""
@@ -102,6 +106,13 @@ class InstancePoints:
             for column, part in enumerate(self.parts)
         ]
         return np.concatenate(found, axis=1)
+
+
+def _tables(parts: Parts, centers: Floats) -> Parts:
+    """Return the parts of the squared distances, less the length of the instance's own vector."""
+    ends = np.cumsum([part.shape[1] for part in parts])
+    students, sections, problems = np.split(centers.astype(np.float32), ends[:2], axis=1)
+    return _table(parts[0], students), _table(parts[1], sections), _table(parts[2], problems)
 
 
 def _table(vectors: Singles, centers: Singles) -> Singles:
