@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edpipe.datasets.strategy import FINGERPRINT_LENGTH, Ints, Places, StrategyDataset
 from edpipe.datasets.strategy_splits import StrategySplit
 from edpipe.errors import TrainingError
 from edpipe.mastery.embedding import MANIFEST_FILE, Embedding, Vectors, load_embedding, normalized
 from edpipe.mastery.estimate import Mastery, MasteryOf
-from edpipe.mastery.folding import apply_fold_map, fit_fold_map, fold_in, moments
+from edpipe.mastery.folding import with_fold_map
 from edpipe.mastery.graph import MasteryWalkGraph, mastery_edges, mastery_walk_graph
 from edpipe.mastery.running_mean import observations_of, running_mean
 from edpipe.mastery.walks import random_walks, shuffled_starts
@@ -155,7 +154,16 @@ def embed_dataset(
     learned = normalized(_learn(walks, nodes.graph.num_nodes, settings, backend))
     ended = time.perf_counter()
     students, kcs, problems = _by_code(dataset, nodes, learned)
-    students, fold_map = _with_fold_map(dataset, rows, students, kcs, mastery, options.shrinkage)
+    students, fold_map = with_fold_map(
+        observations_of(dataset, rows),
+        dataset.student,
+        np.sort(rows),
+        students,
+        kcs=kcs,
+        kc_mean=mastery.kc_mean,
+        shrinkage=options.shrinkage,
+        mastery_exponent=options.mastery_exponent,
+    )
     sections = section_vectors(problems, dataset.problem_section, dataset.num_sections)
     # Problems without a vector of their own lie where their section lies.
     is_new = ~problems.any(axis=1)
@@ -181,7 +189,15 @@ def embed_dataset(
         "peak_memory_bytes": peak_memory_bytes(),
     }
     return Embedding(
-        students, problems, sections, kcs, mastery.values, mastery.kc_mean, manifest, fold_map=fold_map
+        students,
+        problems,
+        sections,
+        kcs,
+        mastery.values,
+        mastery.kc_mean,
+        manifest,
+        fold_map=fold_map,
+        mastery_exponent=options.mastery_exponent,
     )
 
 
@@ -248,32 +264,6 @@ def _learn(walks: Ints, num_nodes: int, settings: Settings, backend: str) -> Vec
     from edpipe.mastery.word2vec import word2vec
 
     return word2vec(walks, num_nodes, is_deterministic=options.is_deterministic, **shared)
-
-
-def _with_fold_map(
-    dataset: StrategyDataset,
-    rows: Places,
-    students: Vectors,
-    kcs: Vectors,
-    mastery: Mastery,
-    shrinkage: float,
-) -> tuple[Vectors, NDArray[np.float64] | None]:
-    """Return the vectors of students and the map of new ones to them.
-
-    Walks are a sample, so the vectors of students with equal histories differ by chance. The mean of what was
-    learned and of what the map makes of the whole history has half of that noise.
-    """
-    observations = observations_of(dataset, rows)
-    owner, first, stop = moments(dataset.student, np.sort(rows))
-    folded = fold_in(observations, first, stop, kcs=kcs, kc_mean=mastery.kc_mean, shrinkage=shrinkage)
-    is_known = folded.any(axis=1) & students[owner].any(axis=1)
-    if not is_known.any():
-        return students, None
-    fold_map = fit_fold_map(folded[is_known], students[owner[is_known]])
-    last = np.flatnonzero(np.append(owner[1:] != owner[:-1], True) & is_known)
-    found = students.copy()
-    found[owner[last]] = normalized(students[owner[last]] + apply_fold_map(folded[last], fold_map))
-    return found, fold_map
 
 
 def _by_code(

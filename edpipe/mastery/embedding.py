@@ -43,6 +43,8 @@ class Embedding:
     fold_map
         Takes the summed KC vectors of a new student to where training would put him; see
         :func:`~edpipe.mastery.folding.fit_fold_map`. Shape ``(dim + 1, dim)``; None takes them as they are.
+    mastery_exponent
+        Power of the share right in the weights of KCs; 0 leaves it out.
     """
 
     students: Vectors
@@ -53,6 +55,7 @@ class Embedding:
     kc_mean: NDArray[np.float64]
     manifest: Mapping[str, Any] = field(default_factory=dict)
     fold_map: NDArray[np.float64] | None = None
+    mastery_exponent: float = 1.0
 
     @property
     def dim(self) -> int:
@@ -92,6 +95,7 @@ class Embedding:
             kcs=self.kcs,
             kc_mean=self.kc_mean,
             shrinkage=shrinkage,
+            mastery_exponent=self.mastery_exponent,
         )
         found[new] = folded if self.fold_map is None else apply_fold_map(folded, self.fold_map)
         return found
@@ -101,7 +105,8 @@ class Embedding:
         folder.mkdir(parents=True, exist_ok=True)
         scratch = folder / f".{VECTORS_FILE}"
         with scratch.open("wb") as file:
-            arrays = {name: getattr(self, name) for name in (*KINDS, "kc_mean", "fold_map")}
+            names = (*KINDS, "kc_mean", "fold_map", "mastery_exponent")
+            arrays = {name: getattr(self, name) for name in names}
             np.savez(file, **{name: array for name, array in arrays.items() if array is not None})
         scratch.replace(folder / VECTORS_FILE)
         self.mastery.write_parquet(folder / f".{MASTERY_FILE}")
@@ -131,9 +136,11 @@ def load_embedding(folder: Path) -> Embedding:
             next_step="Run `edpipe embed`.",
         )
     with np.load(folder / VECTORS_FILE) as stored:
-        vectors = {name: stored[name] for name in stored.files}
+        values = {name: stored[name] for name in stored.files}
+    exponent = float(values.pop("mastery_exponent", 1.0))
     manifest = json.loads(path.read_text(encoding="utf-8"))
-    return Embedding(mastery=pl.read_parquet(folder / MASTERY_FILE), manifest=manifest, **vectors)
+    mastery = pl.read_parquet(folder / MASTERY_FILE)
+    return Embedding(mastery=mastery, manifest=manifest, mastery_exponent=exponent, **values)
 
 
 def normalized(vectors: NDArray[np.floating[Any]]) -> Vectors:

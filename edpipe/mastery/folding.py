@@ -30,10 +30,11 @@ def fold_in(
     kcs: Float32,
     kc_mean: Float,
     shrinkage: float,
+    mastery_exponent: float = 1.0,
 ) -> Float32:
     r"""Sum the vectors of KCs met in attempts ``first`` up to, not including, ``stop``.
 
-    .. math:: f = \sum_k n_k \frac{c_k + \kappa \bar m_k}{n_k + \kappa} e_k
+    .. math:: f = \sum_k n_k \Bigl(\frac{c_k + \kappa \bar m_k}{n_k + \kappa}\Bigr)^\alpha e_k
 
     set to length 1, for :math:`n_k` known first attempts, :math:`c_k` of them right.
 
@@ -49,6 +50,8 @@ def fold_in(
         Mean mastery of KCs. Shape ``(num_kcs,)``.
     shrinkage
         Answers :math:`\kappa` that the mean of a KC weighs as.
+    mastery_exponent
+        :math:`\alpha`, as in the weights of the graph; 0 leaves mastery out.
 
     Returns
     -------
@@ -66,6 +69,7 @@ def fold_in(
         kc_mean,
         kcs,
         shrinkage,
+        mastery_exponent,
     )
     found = np.empty_like(ordered)
     found[order] = ordered
@@ -82,6 +86,7 @@ def _fold(
     kc_mean: Float,
     vectors: Float32,
     shrinkage: float,
+    exponent: float,
 ) -> Float:
     """Go through each student's observations once; requests stand by student and moment."""
     num_kcs, dim = vectors.shape
@@ -99,10 +104,10 @@ def _fold(
             at = begin[request]
         while at < end[request]:
             code = kc[at]
-            before = _weight(num_scored[code], num_correct[code], kc_mean[code], shrinkage)
+            before = _weight(num_scored[code], num_correct[code], kc_mean[code], shrinkage, exponent)
             num_scored[code] += scored[at]
             num_correct[code] += correct[at]
-            change = _weight(num_scored[code], num_correct[code], kc_mean[code], shrinkage) - before
+            change = _weight(num_scored[code], num_correct[code], kc_mean[code], shrinkage, exponent) - before
             if change != 0:
                 for column in range(dim):
                     total[column] += change * vectors[code, column]
@@ -112,8 +117,63 @@ def _fold(
 
 
 @njit(inline="always")
-def _weight(scored: float, correct: float, mean: float, shrinkage: float) -> float:
-    return scored * (correct + shrinkage * mean) / (scored + shrinkage)
+def _weight(scored: float, correct: float, mean: float, shrinkage: float, exponent: float) -> float:
+    weight: float = scored * ((correct + shrinkage * mean) / (scored + shrinkage)) ** exponent
+    return weight
+
+
+def with_fold_map(
+    observations: pl.DataFrame,
+    student: Int32,
+    rows: Places,
+    students: Float32,
+    *,
+    kcs: Float32,
+    kc_mean: Float,
+    shrinkage: float,
+    mastery_exponent: float = 1.0,
+) -> tuple[Float32, Float | None]:
+    """Return the vectors of students, steadied, and the map that new ones are put beside them by.
+
+    Walks are a sample, so the vectors of students with equal histories differ by chance. The mean of what was
+    learned and of what the map makes of the whole history has half of that noise.
+
+    Parameters
+    ----------
+    observations
+        Observations of the training attempts alone, ordered by attempt.
+    student
+        Student of each attempt of the dataset, rising. Shape ``(num_attempts,)``.
+    rows
+        Training attempts, rising. Shape ``(n,)``.
+    students
+        Learned vectors. Shape ``(num_students, dim)``.
+    kcs, kc_mean, shrinkage, mastery_exponent
+        As for :func:`fold_in`.
+
+    Returns
+    -------
+    tuple
+        Vectors of length 1, and the map; None and the vectors as they are where no answer is known.
+    """
+    owner, first, stop = moments(student, rows)
+    folded = fold_in(
+        observations,
+        first,
+        stop,
+        kcs=kcs,
+        kc_mean=kc_mean,
+        shrinkage=shrinkage,
+        mastery_exponent=mastery_exponent,
+    )
+    is_known = folded.any(axis=1) & students[owner].any(axis=1)
+    if not is_known.any():
+        return students, None
+    fold_map = fit_fold_map(folded[is_known], students[owner[is_known]])
+    last = np.flatnonzero(np.append(owner[1:] != owner[:-1], True) & is_known)
+    found = students.copy()
+    found[owner[last]] = unit_length(students[owner[last]] + apply_fold_map(folded[last], fold_map))
+    return found, fold_map
 
 
 def fit_fold_map(folded: Float32, learned: Float32) -> Float:

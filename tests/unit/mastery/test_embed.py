@@ -140,6 +140,22 @@ def test_the_manifest_says_what_it_was_made_from_and_how(world, settings):
     assert manifest["peak_memory_bytes"] > 1e6
 
 
+def test_with_exponent_zero_right_and_wrong_do_not_matter(world, settings):
+    rows = split_strategies(world.dataset, settings).train
+    wrong = replace(
+        world.dataset,
+        observations=world.dataset.observations.with_columns(
+            num_correct=pl.col("num_scored") - pl.col("num_correct")
+        ),
+    )
+    for exponent, is_same in ((0.0, True), (1.0, False)):
+        chosen = with_embedding(settings, mastery_exponent=exponent)
+        both = [embed_dataset(dataset, rows, chosen) for dataset in (world.dataset, wrong)]
+        assert (
+            all(np.array_equal(getattr(both[0], name), getattr(both[1], name)) for name in KINDS) == is_same
+        )
+
+
 def test_without_training_attempts_there_is_nothing_to_learn(world, settings):
     with pytest.raises(TrainingError, match="no training attempt"):
         embed_dataset(world.dataset, np.array([], dtype=np.int64), with_embedding(settings))

@@ -102,9 +102,12 @@ def test_moments_lie_within_the_training_history_and_end_with_it():
 
 
 def test_the_map_is_stored(world, tmp_path):
-    embedding = replace(planted_embedding(world, dim=4), fold_map=np.arange(20.0).reshape(5, 4))
+    embedding = replace(
+        planted_embedding(world, dim=4), fold_map=np.arange(20.0).reshape(5, 4), mastery_exponent=0.5
+    )
     found = load_embedding(embedding.save(tmp_path))
     np.testing.assert_array_equal(found.fold_map, embedding.fold_map)
+    assert found.mastery_exponent == 0.5
     assert load_embedding(planted_embedding(world).save(tmp_path / "other")).fold_map is None
 
 
