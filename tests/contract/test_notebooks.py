@@ -18,7 +18,11 @@ pytestmark = [pytest.mark.contract, pytest.mark.filterwarnings("ignore:::(jupyte
 
 
 def test_there_are_notebooks():
-    assert [path.stem for path in NOTEBOOKS] == ["01_quickstart", "02_the_warehouse", "03_mastery_and_strategies"]
+    assert [path.stem for path in NOTEBOOKS] == [
+        "01_quickstart",
+        "02_the_warehouse",
+        "03_mastery_and_strategies",
+    ]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
