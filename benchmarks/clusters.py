@@ -5,7 +5,7 @@
 
 `pdc-dp-means` needs an older numpy and scikit-learn, hence its own environment; k-means runs there too.
 Students, sections and problems (6,043, 125 and 61,848) get vectors of 16 numbers around planted centers, and
-`pdc-dp-means` needs an older numpy and scikit-learn, hence its own environment; k-means runs there too.
+instances pair them at random. Ours takes the three codes of an instance; the others the same points built,
 48 numbers in single precision, which at 1.7 million instances are 311 MiB (at 3 x 300 numbers they would be
 5.7 GiB, and double for the copies these make). All use the same penalty, one start and at most 300 passes.
 Each runs in a process of its own with two threads. Writes `benchmarks/results/clusters.csv`.
