@@ -1,6 +1,6 @@
 """Samples, predictors and equity of strategies: planted learning curves, ablations, and the published slice.
 
-    python benchmarks/mvec.py [--parts curve,network,ablations,slice] [--students 400] [--seeds 5] …
+    python benchmarks/mvec.py [--parts curve,network,ablations,splits,slice] [--students 600] [--seeds 5]
 
 The planted world has five strategies a problem and 30 % departures (see `mvec_world.py`). Parts:
 
@@ -287,8 +287,8 @@ def write(name: str, frame: pl.DataFrame, given: argparse.Namespace) -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--parts", default=",".join(PARTS))
-    parser.add_argument("--students", type=int, default=400)
-    parser.add_argument("--split", default="students", choices=SPLIT_KINDS)
+    parser.add_argument("--students", type=int, default=600)
+    parser.add_argument("--split", default="published", choices=SPLIT_KINDS)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--beam", type=int, default=5)
