@@ -47,7 +47,7 @@ def strategy_clusters(published: Published, run: StrategyRun) -> Section:
     tables: list[Table] = []
     folded: list[Table] = []
     points = run.points
-    if points is not None and set(points.columns) >= NEEDED and len(points):
+    if points is not None and set(points.columns) >= NEEDED and (points["cluster"] >= 0).any():
         figures.append(map_figure(points))
     else:
         words.append("There is no map of the clusters that the newest predictor learned from.")

@@ -16,6 +16,9 @@ KINDS = (("student", "Students"), ("problem", "Problems"))
 NEEDED = {"kind", "id", "x", "y", "cluster", "mastery"}
 # Points of a panel on a wide and on a narrow page.
 MOST_POINTS = {True: 700, False: 260}
+# Largest clusters with a ring, in the table, and with their number in the picture.
+NUM_RINGS = 100
+NUM_ROWS = 200
 NUM_NAMED = 8
 
 Row = dict[str, Any]
@@ -28,8 +31,8 @@ def map_figure(points: pl.DataFrame) -> Figure:
     ----------
     points
         One row a student or problem: ``kind``, ``id``, ``x``, ``y``, ``cluster`` (-1 is none), ``mastery`` in
-        [0, 1] or null. Where there are more than fit, those are drawn whose id has the lowest hash, at least
-        one of each cluster.
+        [0, 1] or null. Where there are more than fit, those are drawn whose id has the lowest hash: of
+        each cluster its share and at least one, of the largest where clusters are more than dots.
     """
     parts = [
         (title, rows, _centers(rows))
@@ -76,6 +79,10 @@ def map_figure(points: pl.DataFrame) -> Figure:
         "numbers name the largest. Two dimensions keep only a part of the distances, so trust the clusters "
         "more than the picture."
     )
+    if any(len(centers) > NUM_RINGS for _, _, centers in parts):
+        reading += (
+            f" Rings stand for the {NUM_RINGS} largest clusters, rows of numbers for the {NUM_ROWS} largest."
+        )
     cells = [
         [
             title.lower().removesuffix("s"),
@@ -86,7 +93,7 @@ def map_figure(points: pl.DataFrame) -> Figure:
             decimal(center["mastery"]),
         ]
         for title, _, centers in parts
-        for center in centers
+        for center in centers[:NUM_ROWS]
     ]
     columns = ["Kind", "Cluster", "Members", "x", "y", "Mean mastery"]
     names = [f"mastery {decimal(span[0], 2)}", "", decimal(sum(span) / 2, 2), "", decimal(span[1], 2)]
@@ -111,14 +118,16 @@ def _centers(rows: list[Row]) -> list[Row]:
 
 
 def _thinned(rows: list[Row], most: int) -> list[Row]:
-    """Keep at most about ``most`` rows: of each cluster its share, at least one, by a hash of the id."""
+    """Keep at most ``most`` rows: of each cluster its share, at least one, by a hash of the id."""
     if len(rows) <= most:
         return rows
     share = most / len(rows)
     by_cluster: dict[int, list[Row]] = {}
     for row in sorted(rows, key=lambda row: hashlib.md5(row["id"].encode()).digest()):  # noqa: S324
         by_cluster.setdefault(row["cluster"], []).append(row)
-    return [row for members in by_cluster.values() for row in members[: max(1, int(share * len(members)))]]
+    largest = sorted(by_cluster.values(), key=len, reverse=True)
+    kept = [members[: max(1, int(share * len(members)))] for members in largest]
+    return [row for members in kept for row in members][:most]
 
 
 def _dots(panel: Panel, rows: list[Row], centers: list[Row], span: tuple[float, float]) -> None:
@@ -134,7 +143,7 @@ def _dots(panel: Panel, rows: list[Row], centers: list[Row], span: tuple[float, 
 
 
 def _rings(panel: Panel, centers: list[Row], count: int) -> None:
-    for center in centers:
+    for center in centers[:NUM_RINGS]:
         radius = 4.0 + 24.0 * (center["size"] / count) ** 0.5
         title = f"cluster {center['cluster']}: {whole(center['size'])} members"
         panel.drawing.dot(panel.at(center["x"], center["y"]), "mark ring", radius=radius, title=title)

@@ -305,6 +305,25 @@ def test_a_crowded_map_is_thinned_alike_each_time_and_keeps_every_cluster(settin
     assert "of 5,000 students" in words(figures[0])
 
 
+def test_more_clusters_than_dots_leave_the_map_small(settings, run, write):
+    points = example_map(settings.clusters_dir, num_students=4000)
+    single = points.with_columns(cluster=pl.int_range(pl.len()).over("kind"))
+    single.write_parquet(next(settings.clusters_dir.glob("*/map.parquet")))
+    figure = section(write(run), "strategy-map")
+    wide = figure.split('class="narrow"')[0]
+    assert len(re.findall("<title>synthetic/student_", wide)) == 700
+    assert wide.count("mark ring") == 200
+    assert "Rings stand for the 100 largest clusters" in figure
+    assert figure.split("<tbody>")[1].count("<tr>") == 400
+
+
+def test_a_map_without_any_cluster_is_missing(settings, run, write):
+    points = example_map(settings.clusters_dir)
+    nowhere = points.with_columns(cluster=pl.lit(-1))
+    nowhere.write_parquet(next(settings.clusters_dir.glob("*/map.parquet")))
+    assert "There is no map" in words(section(write(run), "strategy-clusters"))
+
+
 def test_points_outside_clusters_are_left_out_of_the_map(settings, run, write):
     frame = example_map(settings.clusters_dir)
     lost = frame.with_columns(
