@@ -26,7 +26,7 @@ check: $(READY)  ## Lint, types, import rules, SQL, spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 	@home=$$(mktemp -d) && trap "rm -rf $$home" EXIT && \
 		EDPIPE_HOME=$$home $(BIN)/sqlmesh --paths sql --log-file-dir $$home lint && echo "SQL models: no finding."
 	$(BIN)/codespell README.md CHANGELOG.md CONTRIBUTING.md docs edpipe models flows sql tests benchmarks scripts notebooks
@@ -50,6 +50,9 @@ fix: $(READY)  ## Format and repair what can be repaired
 bench: $(READY)  ## Side-by-side measurements, into benchmarks/results
 	$(BIN)/python benchmarks/ingest.py
 	$(BIN)/python benchmarks/warehouse.py
+	$(BIN)/python benchmarks/tutor_ingest.py
+	$(BIN)/python benchmarks/embeddings.py
+	$(BIN)/python benchmarks/mvec.py
 
 lock: $(READY)  ## Pin what is installed, so that two installs are equal
 	$(BIN)/python scripts/lock.py > constraints.txt
