@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 from edpipe.datasets.strategy import StrategyDataset
@@ -157,10 +158,13 @@ def _embedding_folder(settings: Settings, attempts: Attempts) -> Path:
 
 
 def _counts(attempts: Attempts) -> str:
-    dataset = attempts.dataset
+    dataset, rows = attempts.dataset, attempts.split.train
+    students, problems, kcs = (
+        len(np.unique(codes))
+        for codes in (dataset.student[rows], dataset.problem[rows], dataset.strategies(rows)[0])
+    )
     return (
-        f"{len(attempts.split.train):,} training attempts of {dataset.num_students:,} students at "
-        f"{dataset.num_problems:,} problems with {dataset.num_kcs:,} KCs"
+        f"{len(rows):,} training attempts of {students:,} students at {problems:,} problems with {kcs:,} KCs"
     )
 
 
