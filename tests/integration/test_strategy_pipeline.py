@@ -233,12 +233,6 @@ def stop(*_arguments: object, **_named: object) -> None:
     raise StopError
 
 
-def stopped_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
-    from edpipe.tracking.runs import Run
-
-    monkeypatch.setattr(Run, "log_metrics", stop)
-
-
 STOPS: dict[str, tuple[Callable[[Settings], object], str]] = {
     "embed": (edpipe.embed, "edpipe.mastery.embedding.json.dumps"),
     "cluster": (edpipe.cluster, "edpipe.mastery.strategy_clusters.json.dumps"),
@@ -258,7 +252,7 @@ def test_a_learning_that_was_interrupted_goes_on_to_the_same_weights(
     verb, place = STOPS[stage]
     with monkeypatch.context() as patch:
         patch.setattr(place, stop)
-        with pytest.raises(StopError):
+        with pytest.raises(KeyboardInterrupt):
             verb(copy)
     run = edpipe.train("strategy", copy)
     assert run.run_key == done.run.run_key
@@ -272,7 +266,7 @@ def test_an_evaluation_that_was_interrupted_opens_the_test_no_second_time(
     edpipe.train("strategy", copy)
     with monkeypatch.context() as patch:
         patch.setattr("edpipe.families.strategy_registration.track_strategy", stop)
-        with pytest.raises(StopError):
+        with pytest.raises(KeyboardInterrupt):
             edpipe.evaluate("strategy", copy)
     done = edpipe.evaluate("strategy", copy)
     assert done.evaluation.summary["num_openings"] == 1
@@ -289,7 +283,7 @@ def test_an_evaluation_that_was_interrupted_opens_the_test_no_second_time(
 
     with monkeypatch.context() as patch:
         patch.setattr(strategy_scoring, "replace_table", second_stops)
-        with pytest.raises(StopError):
+        with pytest.raises(KeyboardInterrupt):
             edpipe.score("strategy", copy)
     assert {path.parent.name for path in edpipe.score("strategy", copy)} == set(TABLES)
 
