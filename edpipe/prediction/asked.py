@@ -14,17 +14,18 @@ from edpipe.prediction.known import Known
 
 COLUMNS = ("student_id", "problem_id", "section_id")
 NO_SECTION = ""
+NO_QUESTION = -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AskedAttempts:
-    """A dataset whose attempts are asked about, after everything that their students have answered.
+    """A dataset whose attempts are asked about, after everything that their students have done.
 
     Attributes
     ----------
     dataset
-        One attempt without a strategy a question; before those of a student whose answers are known, one
-        that stands for all of these.
+        One attempt a question; before those of a student who is known, the attempts that are known, with
+        their counts. None has a strategy.
     rows
         Attempts that were asked about, rising. Shape ``(n,)``.
     order
@@ -62,15 +63,16 @@ def asked_attempts(known: Known, asked: pl.DataFrame) -> AskedAttempts:
     problem_section = np.zeros(len(problems), dtype=np.int32)
     problem_section[problem] = section
     problem_section[: len(known.problem_section)] = known.problem_section
-    with_answers = np.intersect1d(student, known.answers["student"].unique().to_numpy())
-    questions = pl.DataFrame(
-        {
-            "student": np.concatenate([with_answers, student]),
-            "section": np.concatenate([np.zeros_like(with_answers), section]),
-            "problem": np.concatenate([np.zeros_like(with_answers), problem]),
-            "question": np.concatenate([np.full(len(with_answers), -1), np.arange(len(asked))]),
-        }
-    ).sort("student", "question")
+    codes = {"student": student, "section": section, "problem": problem}
+    done = known.attempts.with_row_index("known").filter(pl.col("student").is_in(np.unique(student)))
+    questions = pl.concat(
+        [
+            done.select(pl.col(*codes, "known").cast(pl.Int64), question=pl.lit(NO_QUESTION, dtype=pl.Int64)),
+            pl.DataFrame({**codes, "known": len(known.attempts), "question": np.arange(len(asked))}).cast(
+                pl.Int64
+            ),
+        ]
+    ).sort("student", "known", "question")
     attempts = questions.select(
         attempt_key=pl.int_range(pl.len(), dtype=pl.Int64),
         student="student",
@@ -96,7 +98,7 @@ def asked_attempts(known: Known, asked: pl.DataFrame) -> AskedAttempts:
         kc_ids=known.kc_ids,
     )
     question = questions["question"].to_numpy()
-    rows = np.flatnonzero(question >= 0)
+    rows = np.flatnonzero(question != NO_QUESTION)
     return AskedAttempts(dataset, rows, question[rows])
 
 
@@ -132,11 +134,13 @@ def _codes(known: tuple[str, ...], asked: Iterable[str]) -> tuple[tuple[str, ...
 
 
 def _answers(known: Known, questions: pl.DataFrame) -> pl.DataFrame:
-    """Put the answers of each student to the attempt that stands for them."""
-    before = questions.with_row_index("attempt").filter(pl.col("question") < 0).select("attempt", "student")
+    """Put the counts of each known attempt to its new place."""
+    place = questions.with_row_index("place").filter(pl.col("question") == NO_QUESTION)
     return (
-        known.answers.join(before.with_columns(pl.col("student").cast(pl.Int32)), on="student")
-        .with_columns(prior_scored=pl.lit(0), prior_correct=pl.lit(0))
+        known.answers.join(
+            place.select("place", attempt=pl.col("known").cast(pl.Int32)), on="attempt", how="inner"
+        )
+        .with_columns(attempt=pl.col("place"), prior_scored=pl.lit(0), prior_correct=pl.lit(0))
         .select(pl.col(name).cast(kind) for name, kind in OBSERVATION_SCHEMA.items())
         .sort("attempt", "kc")
     )

@@ -1,4 +1,4 @@
-"""Ids behind the codes of an embedding, and what each student has answered: kept beside a predictor."""
+"""Ids behind the codes of an embedding, and what each student has done: kept beside a predictor."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from edpipe.errors import TrainingError
 from edpipe.mastery.embedding import Embedding, Vectors
 
 IDS_FILE = "ids.json"
+ATTEMPTS_FILE = "attempts.parquet"
 ANSWERS_FILE = "answers.parquet"
 FORMAT = 1
 ID_FIELDS = ("student_ids", "section_ids", "problem_ids", "kc_ids")
@@ -23,7 +24,7 @@ NONE = -1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Known:
-    """Who and what a dataset holds, and the answers in it, summed up.
+    """Who and what a dataset holds, and what was done in it: KCs with counts, without the order of steps.
 
     Attributes
     ----------
@@ -33,8 +34,10 @@ class Known:
         Published ids in the order of the codes.
     problem_section
         Section of each problem. Shape ``(num_problems,)``.
+    attempts
+        Attempts in the order of the dataset: ``student, section, problem``.
     answers
-        First attempts of each student at each KC: ``student, kc, num_steps, num_scored, num_correct``.
+        KCs of each attempt: ``attempt`` (a row of ``attempts``), ``kc, num_steps, num_scored, num_correct``.
     """
 
     source: str
@@ -43,30 +46,26 @@ class Known:
     problem_ids: tuple[str, ...]
     kc_ids: tuple[str, ...]
     problem_section: Ints
+    attempts: pl.DataFrame
     answers: pl.DataFrame
 
     @classmethod
     def of(cls, dataset: StrategyDataset) -> Known:
-        """Sum up a dataset."""
-        student = dataset.student[dataset.observations["attempt"].to_numpy()]
-        answers = (
-            dataset.observations.with_columns(student=pl.Series(student, dtype=pl.Int32))
-            .group_by("student", "kc")
-            .agg(pl.col("num_steps", "num_scored", "num_correct").sum())
-            .sort("student", "kc")
-        )
+        """Take what is known out of a dataset."""
         return cls(
             source=dataset.source,
             **{name: getattr(dataset, name) for name in ID_FIELDS},
             problem_section=dataset.problem_section,
-            answers=answers,
+            attempts=dataset.attempts.select("student", "section", "problem"),
+            answers=dataset.observations.select("attempt", "kc", "num_steps", "num_scored", "num_correct"),
         )
 
     def save(self, folder: Path) -> Path:
         """Write the folder; the ids are renamed into place last, so what has them is whole."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.answers.write_parquet(folder / f".{ANSWERS_FILE}")
-        (folder / f".{ANSWERS_FILE}").replace(folder / ANSWERS_FILE)
+        for name, frame in ((ATTEMPTS_FILE, self.attempts), (ANSWERS_FILE, self.answers)):
+            frame.write_parquet(folder / f".{name}")
+            (folder / f".{name}").replace(folder / name)
         values = {"format": FORMAT, "source": self.source, "problem_section": self.problem_section.tolist()}
         values |= {name: list(getattr(self, name)) for name in ID_FIELDS}
         (folder / f".{IDS_FILE}").write_text(json.dumps(values), encoding="utf-8")
@@ -96,6 +95,7 @@ class Known:
             source=values["source"],
             **{name: tuple(values[name]) for name in ID_FIELDS},
             problem_section=np.array(values["problem_section"], dtype=np.int32),
+            attempts=pl.read_parquet(folder / ATTEMPTS_FILE),
             answers=pl.read_parquet(folder / ANSWERS_FILE),
         )
 

@@ -152,7 +152,7 @@ model.predict(asked)
         "measure of a person, and no decision about one should rest on it alone.",
         "A KC that never occurred in a section in training is never predicted there.",
         "A student never met is taken as one of no known mastery; a problem never met as its section.",
-        "The logged model carries ids of students with sums of their answers: keep it as you keep the "
+        "The logged model carries ids of students with counts of their answers: keep it as you keep the "
         "data.",
         "KCs and problems of other curricula differ: measure again before use there.",
     ),

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from strategy_data import planted, planted_embedding
 
-from edpipe.datasets.strategy_history import AnswerHistory
+from edpipe.datasets.strategy_history import answer_history
 from edpipe.errors import ContractError, TrainingError
 from edpipe.prediction.asked import asked_attempts
 from edpipe.prediction.known import Known, recoded
@@ -37,6 +37,7 @@ def test_what_is_known_comes_back_from_its_folder(world, tmp_path):
     assert again.kc_ids == known.kc_ids
     assert np.array_equal(again.problem_section, known.problem_section)
     assert again.answers.equals(known.answers)
+    assert again.attempts.equals(known.attempts)
 
 
 def test_recoding_to_the_same_dataset_changes_nothing(world):
@@ -109,7 +110,7 @@ def test_questions_come_after_everything_that_the_student_answered(world):
     assert asked.order.tolist() == [2, 0, 3, 1]
     assert found.section_ids[found.section[asked.rows[0]]] == dataset.section_ids[2]
     assert found.section[asked.rows[1]] == dataset.problem_section[5]
-    scored, correct = AnswerHistory.of(found).before(asked.rows)
+    scored, correct = answer_history(found).before(asked.rows)
     of_student = dataset.observations.filter(
         pl.Series(dataset.student[dataset.observations["attempt"].to_numpy()] == 3)
     )
@@ -117,6 +118,9 @@ def test_questions_come_after_everything_that_the_student_answered(world):
     assert correct[1].sum() == of_student["num_correct"].sum()
     assert scored[3].sum() == 0
     assert np.diff(found.strategy_start).sum() == 0
+    # Each attempt that was done stands before the questions, in its section.
+    before = found.section[: asked.rows[0]][found.student[: asked.rows[0]] == 1]
+    assert before.tolist() == dataset.section[dataset.student == 1].tolist()
 
 
 def test_a_problem_without_a_known_section_is_in_one_that_is_new(world):
