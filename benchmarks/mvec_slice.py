@@ -13,7 +13,13 @@ import polars as pl
 
 from edpipe.datasets.predicted import PredictedStrategies
 from edpipe.datasets.strategy import Places, StrategyDataset
-from edpipe.evaluation.strategy.baselines import MarkovBaseline, global_mode, lookup, section_mode
+from edpipe.evaluation.strategy.baselines import (
+    MarkovBaseline,
+    NamedLookup,
+    global_mode,
+    lookup,
+    section_mode,
+)
 from edpipe.evaluation.strategy.intervals import StudentDraws
 from edpipe.evaluation.strategy.metrics import RATIOS, attempt_scores
 from edpipe.mastery.embed import embed_dataset
@@ -86,7 +92,14 @@ def _predictions(
     dataset: StrategyDataset, train: Places, test: Places, settings: dict[str, Settings], seed: int
 ) -> list[tuple[str, PredictedStrategies, float]]:
     found: list[tuple[str, PredictedStrategies, float]] = []
-    for baseline in (global_mode(), section_mode(), MarkovBaseline(1), MarkovBaseline(2), lookup()):
+    for baseline in (
+        global_mode(),
+        section_mode(),
+        MarkovBaseline(1),
+        MarkovBaseline(2),
+        lookup(),
+        NamedLookup(),
+    ):
         begun = time.perf_counter()
         said = baseline.fit(dataset, train).predict(dataset, test)
         found.append((baseline.name, said, time.perf_counter() - begun))
@@ -98,7 +111,11 @@ def _predictions(
         begun = time.perf_counter()
         embedding = embed_dataset(dataset, train, chosen)
         tried = train_predictor(dataset, embedding, train[~valid], train[valid], chosen)
-        options = {"max_epochs": int(tried.metrics["best_epoch"]) + 1}
+        # Where the untrained network was best, an epoch of steps that go nowhere leaves it as it is.
+        epochs = int(tried.metrics["best_epoch"]) + 1
+        options: dict[str, float] = {"max_epochs": max(epochs, 1)}
+        if not epochs:
+            options["learning_rate"] = 0.0
         again = chosen.model_copy(update={"strategy": chosen.strategy.model_copy(update=options)})
         predictor = train_predictor(dataset, embedding, train, train[valid], again)
         said = predict_strategies(predictor, dataset, embedding, test)

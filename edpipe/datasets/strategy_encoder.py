@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from edpipe.datasets.strategy import Ints, Places, StrategyDataset
-from edpipe.datasets.strategy_examples import Asked, choose_examples, strategy_preferences
+from edpipe.datasets.strategy_examples import Asked, Candidates, choose_examples, strategy_preferences
 from edpipe.datasets.strategy_history import RunningCounts, Singles, answer_history
 from edpipe.datasets.strategy_memory import (
     UNSEEN,
@@ -21,6 +21,7 @@ from edpipe.datasets.strategy_memory import (
     number_strategies,
     student_chances,
 )
+from edpipe.datasets.strategy_names import problem_names
 from edpipe.mastery.embedding import Embedding, normalized
 from models.strategy import StrategyBatch
 from models.strategy.tokens import EOS, FIRST_KC, PAD, UNK
@@ -53,6 +54,8 @@ class StrategyEncoder:
         Shape ``(num_students, num_groups)``.
     preferences
         Mean preference of each group for each strategy. Shape ``(num_strategies, num_groups)``.
+    candidates
+        Strategies to choose examples from at each problem of the dataset.
     """
 
     dataset: StrategyDataset
@@ -66,6 +69,7 @@ class StrategyEncoder:
     own: Ints
     own_chances: Singles
     preferences: Singles
+    candidates: Candidates
 
     @classmethod
     def of(
@@ -106,6 +110,8 @@ class StrategyEncoder:
         if train_rows is not None:
             own[train_rows] = number_strategies(dataset, train_rows)[1]
             own_chances = student_chances(dataset, train_rows, histories, memory.groups)
+        problems = _codes(memory.problem_ids, dataset.problem_ids)
+        names = problem_names(dataset.problem_ids, dataset.section_ids, dataset.problem_section)
         return cls(
             dataset=dataset,
             embedding=embedding,
@@ -113,11 +119,14 @@ class StrategyEncoder:
             histories=histories,
             num_examples=num_examples,
             tokens=np.where(kc_codes == UNSEEN, UNK, kc_codes + FIRST_KC).astype(np.int64),
-            problems=_codes(memory.problem_ids, dataset.problem_ids),
+            problems=problems,
             sections=sections,
             own=own,
             own_chances=own_chances,
             preferences=strategy_preferences(memory),
+            candidates=Candidates.of(
+                memory, names, problems, sections[dataset.problem_section], 2 * num_examples
+            ),
         )
 
     @property
@@ -145,11 +154,14 @@ class StrategyEncoder:
         asked = Asked(
             self.problems[dataset.problem[rows]],
             self.sections[dataset.section[rows]],
+            dataset.problem[rows],
             self.own[rows],
             chances,
             self.own_chances[dataset.student[rows]],
         )
-        examples, features = choose_examples(memory, self.preferences, asked, self.num_examples)
+        examples, features = choose_examples(
+            memory, self.candidates, self.preferences, asked, self.num_examples
+        )
         return StrategyBatch(
             student_vectors=torch.from_numpy(self._students(rows, answers, is_new)),
             section_vectors=torch.from_numpy(self.embedding.sections[dataset.section[rows]]),

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
+from numpy.typing import NDArray
 
 from edpipe.datasets.strategy import Ints, Places
 from edpipe.datasets.strategy_history import Singles
 from edpipe.datasets.strategy_memory import UNSEEN, StrategyCounts, StrategyMemory
+from edpipe.datasets.strategy_names import SHARE_DIGITS, NamedCounts, ProblemNames, problem_names
 
 # Attempts that the section's shares weigh as at a problem, and the shares of all as among students alike.
 PROBLEM_PRIOR = 1.0
@@ -27,6 +28,8 @@ class Asked:
     ----------
     problem, section
         Shape ``(n,)``.
+    place
+        Row of the problem in :class:`Candidates`. Shape ``(n,)``.
     own
         Strategy of an attempt that is itself in the memory and must not find itself; else ``UNSEEN``.
         Shape ``(n,)``.
@@ -39,9 +42,68 @@ class Asked:
 
     problem: Ints
     section: Ints
+    place: Ints
     own: Ints
     chances: Singles
     own_chances: Singles
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """Strategies that may be offered at each problem of a dataset, and where their counts stand.
+
+    Attributes
+    ----------
+    named
+        The strategies and their weights.
+    at_problem, in_section
+        Entries of the memory's counts, ``UNSEEN`` where there is none. Shape ``(num_problems, num_kept)``.
+    """
+
+    named: NamedCounts
+    at_problem: Places
+    in_section: Places
+
+    @classmethod
+    def of(
+        cls, memory: StrategyMemory, names: tuple[str, ...], problems: Ints, sections: Ints, num_kept: int
+    ) -> Candidates:
+        """Choose for problems of a dataset.
+
+        Parameters
+        ----------
+        memory
+            Training attempts.
+        names, problems, sections
+            Name of each problem of the dataset, its code in the memory and that of its section.
+        num_kept
+            Most strategies a problem.
+        """
+        known = problem_names(memory.problem_ids, memory.section_ids, memory.problem_section)
+        named = NamedCounts.of(
+            ProblemNames(names, sections, problems),
+            ProblemNames(known, memory.problem_section, problems[:0]),
+            memory.problems,
+            num_kept,
+        )
+        return cls(
+            named,
+            _entries(memory.problems, problems, named.strategy, memory.num_strategies),
+            _entries(memory.sections, sections, named.strategy, memory.num_strategies),
+        )
+
+
+def _entries(counts: StrategyCounts, owner: Ints, strategy: Ints, num_strategies: int) -> Places:
+    """Return where the counts of owners and strategies stand. Shape of ``strategy``."""
+    length = np.diff(counts.start)
+    known = np.repeat(np.arange(len(length)), length) * num_strategies + counts.strategy
+    order = np.argsort(known)
+    wanted = owner.astype(np.int64)[:, None] * num_strategies + strategy
+    place = np.minimum(np.searchsorted(known, wanted, sorter=order), len(known) - 1)
+    found = order[place]
+    is_there = (owner[:, None] != UNSEEN) & (strategy != UNSEEN) & (known[found] == wanted)
+    entries: Places = np.where(is_there, found, UNSEEN)
+    return entries
 
 
 def strategy_preferences(memory: StrategyMemory) -> Singles:
@@ -55,14 +117,16 @@ def strategy_preferences(memory: StrategyMemory) -> Singles:
 
 
 def choose_examples(
-    memory: StrategyMemory, preferences: Singles, asked: Asked, num_examples: int
+    memory: StrategyMemory, candidates: Candidates, preferences: Singles, asked: Asked, num_examples: int
 ) -> tuple[Ints, Singles]:
-    """Return the strategies most frequent at the problem, then in its section, without the attempt itself.
+    """Return the strategies that weigh most by the names of their problems, without the attempt itself.
 
     Parameters
     ----------
     memory
         Training attempts.
+    candidates
+        Strategies to choose from, at least one more than ``num_examples`` where there are as many.
     preferences
         What :func:`strategy_preferences` says of them.
     asked
@@ -77,35 +141,26 @@ def choose_examples(
         the order of ``EXAMPLE_FEATURES``, 0 where there is no example,
         ``(n, num_examples, len(EXAMPLE_FEATURES))``.
     """
-    chosen = np.full((len(asked.own), num_examples), UNSEEN, dtype=np.int32)
-    at_problem = np.full(chosen.shape, UNSEEN, dtype=np.int64)
-    in_section = np.full(chosen.shape, UNSEEN, dtype=np.int64)
-    problems, sections = memory.problems, memory.sections
-    _choose(
-        asked.problem,
-        asked.section,
-        asked.own,
-        problems.start,
-        problems.strategy,
-        problems.count,
-        sections.start,
-        sections.strategy,
-        sections.count,
-        chosen,
-        at_problem,
-        in_section,
-    )
-    is_own = (chosen == asked.own[:, None]) & (chosen != UNSEEN)
+    problems, sections, named = memory.problems, memory.sections, candidates.named
+    places = _chosen(memory, candidates, asked, num_examples)
+    row = asked.place[:, None]
+    chosen = np.where(places == UNSEEN, UNSEEN, named.strategy[row, places])
+    is_there = chosen != UNSEEN
+    is_own = (chosen == asked.own[:, None]) & is_there
     left_out = asked.own != UNSEEN
+    at_problem, in_section = (
+        np.where(is_there, entries[row, places], UNSEEN)
+        for entries in (candidates.at_problem, candidates.in_section)
+    )
     here = _counts(problems, at_problem, asked.problem, is_own, left_out, asked)
     around = _counts(sections, in_section, asked.section, is_own, left_out, asked)
+    by_name, effective = _named_counts(named, places, here, asked)
     section_share = (around.count + NOBODY) / (around.total + 1)
     section_alike = (around.alike + ALIKE_PRIOR * section_share) / (around.total_alike + ALIKE_PRIOR)
-    problem_share = (here.count + PROBLEM_PRIOR * section_share) / (here.total + PROBLEM_PRIOR)
     # What is known of students alike elsewhere in the section counts here until there are attempts.
-    expected = np.minimum(problem_share * section_alike / section_share, 1.0)
-    problem_alike = (here.alike + ALIKE_PRIOR * expected) / (here.total_alike + ALIKE_PRIOR)
-    total = np.broadcast_to(here.total, chosen.shape)
+    lift = section_alike / section_share
+    shares = [_shares(counts, section_share, lift) for counts in (here, by_name)]
+    (problem_share, problem_alike), (named_share, named_alike) = shares
     features = np.stack(
         [
             np.log(problem_share),
@@ -113,12 +168,59 @@ def choose_examples(
             np.log(problem_alike),
             np.log(section_alike),
             here.count > 0,
-            np.log1p(total),
+            np.broadcast_to(np.log1p(here.total), chosen.shape),
             np.einsum("neg,ng->ne", preferences[chosen], asked.chances),
+            np.log(named_share),
+            np.log(named_alike),
+            np.broadcast_to(np.log1p(effective), chosen.shape),
         ],
         axis=-1,
     )
-    return chosen, (features * (chosen != UNSEEN)[..., None]).astype(np.float32)
+    return chosen, (features * is_there[..., None]).astype(np.float32)
+
+
+def _shares(counts: _Counts, section_share: Any, lift: Any) -> tuple[Any, Any]:
+    """Return smoothed shares of attempts, and of attempts by students alike."""
+    share = (counts.count + PROBLEM_PRIOR * section_share) / (counts.total + PROBLEM_PRIOR)
+    expected = np.minimum(share * lift, 1.0)
+    return share, (counts.alike + ALIKE_PRIOR * expected) / (counts.total_alike + ALIKE_PRIOR)
+
+
+def _chosen(memory: StrategyMemory, candidates: Candidates, asked: Asked, num_examples: int) -> Places:
+    """Return the places of the heaviest candidates that another attempt followed, else ``UNSEEN``."""
+    named, place, counts = candidates.named, asked.place, memory.problems
+    strategy, entry, here = named.strategy[place], candidates.in_section[place], candidates.at_problem[place]
+    is_own = (strategy == asked.own[:, None]) & (strategy != UNSEEN)
+    is_offered = (strategy != UNSEEN) & (memory.sections.count[entry] > is_own)
+    weight = named.weight[place] + np.where(here != UNSEEN, counts.count[here], 0) - is_own
+    total = named.total[place] + np.where(asked.problem != UNSEEN, counts.total[asked.problem], 0)
+    total -= asked.own != UNSEEN
+    share = weight / np.where(total > 0, total, 1)[:, None]
+    rank = np.where(is_offered, -np.round(share, SHARE_DIGITS), np.inf)
+    order = np.lexsort((strategy, rank), axis=-1)[:, :num_examples]
+    places: Places = np.where(np.take_along_axis(is_offered, order, axis=1), order, UNSEEN)
+    missing = num_examples - places.shape[1]
+    return np.pad(places, ((0, 0), (0, max(0, missing))), constant_values=UNSEEN)
+
+
+def _named_counts(
+    named: NamedCounts, places: Places, here: _Counts, asked: Asked
+) -> tuple[_Counts, NDArray[np.floating]]:
+    """Return counts weighted by names, scaled to as many attempts as would say as much, and this number."""
+    row, is_there = asked.place[:, None], places != UNSEEN
+    weight = here.count + np.where(is_there, named.weight[row, places], 0)
+    groups = named.groups[row, places] * is_there[..., None]
+    # Where nobody else has been at the problem, rounding must not outweigh problems with unlike names.
+    alike = np.where(here.count > 0, here.alike, 0) + np.einsum("neg,ng->ne", groups, asked.chances)
+    total, squared = (values[row] + here.total for values in (named.total, named.squared))
+    total_alike = np.einsum("ng,ng->n", named.total_groups[asked.place], asked.chances)[:, None]
+    total_alike = total_alike + np.where(here.total > 0, here.total_alike, 0)
+    # Attempts of unequal weight say as much as (sum of weights)² / (sum of squares) of equal weight.
+    is_known = total > 0
+    total, squared = (np.where(is_known, values, 1) for values in (total, squared))
+    scale = is_known * total / squared
+    scaled = [(scale * values).astype(np.float32) for values in (weight, alike, total, total_alike)]
+    return _Counts(*scaled), scale * total
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,71 +251,3 @@ def _counts(
         total.astype(np.float32),
         total_alike.clip(0).astype(np.float32),
     )
-
-
-@numba.njit(cache=True, nogil=True)  # type: ignore[misc, unused-ignore]
-def _choose(
-    problem: Any,
-    section: Any,
-    own: Any,
-    problem_start: Any,
-    problem_strategy: Any,
-    problem_count: Any,
-    section_start: Any,
-    section_strategy: Any,
-    section_count: Any,
-    chosen: Any,
-    at_problem: Any,
-    in_section: Any,
-) -> None:
-    """Fill in the chosen strategies and where their counts stand."""
-    for row in range(len(problem)):
-        filled = 0
-        if problem[row] >= 0:
-            first, end = problem_start[problem[row]], problem_start[problem[row] + 1]
-            filled = _from_problem(
-                first, end, problem_strategy, problem_count, own[row], chosen[row], at_problem[row]
-            )
-        if section[row] >= 0:
-            first, end = section_start[section[row]], section_start[section[row] + 1]
-            _from_section(
-                first, end, section_strategy, section_count, own[row], filled, chosen[row], in_section[row]
-            )
-
-
-@numba.njit(cache=True, nogil=True)  # type: ignore[misc, unused-ignore]
-def _from_problem(
-    first: int, end: int, strategies: Any, counts: Any, own: int, chosen: Any, entries: Any
-) -> int:
-    """Take the problem's strategies; return how many."""
-    filled = 0
-    for entry in range(first, end):
-        if filled == len(chosen):
-            break
-        if counts[entry] > 1 or strategies[entry] != own:
-            chosen[filled] = strategies[entry]
-            entries[filled] = entry
-            filled += 1
-    return filled
-
-
-@numba.njit(cache=True, nogil=True)  # type: ignore[misc, unused-ignore]
-def _from_section(
-    first: int, end: int, strategies: Any, counts: Any, own: int, taken: int, chosen: Any, entries: Any
-) -> None:
-    """Look up the problem's strategies in the section, and fill what is empty with others of it."""
-    filled, missing = taken, taken
-    for entry in range(first, end):
-        if filled == len(chosen) and missing == 0:
-            break
-        place = -1
-        for other in range(taken):
-            if chosen[other] == strategies[entry]:
-                place = other
-        if place >= 0:
-            entries[place] = entry
-            missing -= 1
-        elif filled < len(chosen) and (counts[entry] > 1 or strategies[entry] != own):
-            chosen[filled] = strategies[entry]
-            entries[filled] = entry
-            filled += 1

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from models.strategy import StrategyBatch, StrategyModel
 
 STRATEGY_FILE = "strategy.pt"
-STRATEGY_FORMAT = 1
+STRATEGY_FORMAT = 2
 BATCH_SIZE = 128
 
 

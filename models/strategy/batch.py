@@ -12,6 +12,8 @@ from models.strategy.tokens import FIRST_KC
 
 # What is known of an example besides its KCs, in the order of the last axis of ``example_features``.
 # Shares are logarithms of shares of attempts, smoothed; "alike" counts students by how alike they are.
+# "named" shares weigh attempts in the section by how like the names of the problems are, and
+# "log_named_attempts" is the logarithm of how many equal ones say as much.
 # "preference" is how much more than others students alike use its KCs, a logarithm.
 EXAMPLE_FEATURES = (
     "problem_share",
@@ -21,6 +23,9 @@ EXAMPLE_FEATURES = (
     "is_same_problem",
     "log_problem_attempts",
     "preference",
+    "named_share",
+    "named_share_alike",
+    "log_named_attempts",
 )
 
 
@@ -37,8 +42,9 @@ class StrategyBatch:
     allowed
         True for the KCs that may occur; all true where nothing is known. Shape ``(batch, num_tokens)``.
     examples
-        Strategies seen in training for the problem, else for its section, no two alike; tokens that end
-        like ``tokens``, only padding where there are fewer. Shape ``(batch, num_examples, example_length)``.
+        Strategies seen in training in the section, those at problems with like names first, no two alike;
+        tokens that end like ``tokens``, only padding where there are fewer.
+        Shape ``(batch, num_examples, example_length)``.
     example_features
         What :data:`EXAMPLE_FEATURES` says of each example; 0 at padding.
         Shape ``(batch, num_examples, len(EXAMPLE_FEATURES))``.

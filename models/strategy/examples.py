@@ -22,7 +22,8 @@ class ExampleScorer(nn.Module):
     A score is read from what holds for examples of any problem (how many followed it, here and in the
     section, and among students alike; how well the student masters its KCs), each against the best of
     the same problem, and from the vectors of student, section and problem beside the example's KCs. Before
-    training it is the share among students alike, so learning starts from a lookup.
+    training it is the share among students alike, at problems with like names above all, so learning starts
+    from a lookup.
 
     Parameters
     ----------
@@ -44,9 +45,9 @@ class ExampleScorer(nn.Module):
         self.dropout = nn.Dropout(dropout)
         with torch.no_grad():
             self.direct.weight.zero_()
-            self.direct.weight[0, EXAMPLE_FEATURES.index("problem_share_alike")] = 1.0
+            self.direct.weight[0, EXAMPLE_FEATURES.index("named_share_alike")] = 1.0
             self.output.weight.zero_()
-            self.content.weight.mul_(0.1)
+            self.content.weight.zero_()
             self.written.weight.zero_()
             self.written.bias.fill_(FIRST_WRITING_SCORE)
 

@@ -5,7 +5,7 @@ import torch
 
 from models.strategy import StrategyBatch, build_strategy_model, config_from_dict
 
-CHECKPOINTS = sorted((Path(__file__).parent / "strategy").glob("*_format1.pt"))
+CHECKPOINTS = sorted((Path(__file__).parent / "strategy").glob("*_format2.pt"))
 
 
 @pytest.mark.parametrize("path", CHECKPOINTS, ids=lambda path: path.stem)

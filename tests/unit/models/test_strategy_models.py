@@ -6,6 +6,7 @@ from model_suite import check_model
 from strategy_batches import every_strategy, pad_strategies, strategy_batch
 
 from models.strategy import (
+    EXAMPLE_FEATURES,
     LSTMStrategyConfig,
     LSTMStrategyModel,
     StrategyBatch,
@@ -207,7 +208,8 @@ def test_an_untrained_transformer_repeats_the_example_with_the_largest_share():
     model = build_strategy_model(CONFIGS[0]).eval()
     batch = strategy_batch(num_examples=3)
     features = torch.zeros_like(batch.example_features)
-    features[:, :, 2] = torch.tensor([0.2, 0.7, 0.1]).log()
+    share = EXAMPLE_FEATURES.index("named_share_alike")
+    features[:, :, share] = torch.tensor([0.2, 0.7, 0.1]).log()
     decoded = model.decode(replace(batch, example_features=features), max_length=10)
     for row in (0, 2, 3):
         example = batch.examples[row, 1]

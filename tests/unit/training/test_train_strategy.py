@@ -144,7 +144,7 @@ def test_the_run_folder_holds_the_promised_files(settings, data, tmp_path):
     assert int(best["epoch"]) == run.best_epoch == predictor.metrics["best_epoch"]
     assert float(best["valid_loss"]) == run.metrics["valid_loss"]
     content = torch.load(folder / "strategy.pt", weights_only=True)
-    assert content["format"] == 1
+    assert content["format"] == 2
     assert content["config"]["num_tokens"] == len(content["memory"]["kc_ids"]) + 4
     assert content["data"]["num_attempts"] == len(data[2])
     json.dumps([content["options"], content["data"], content["metrics"]])

@@ -13,12 +13,14 @@ from edpipe.evaluation.strategy.baselines.modes import (
     problem_mode,
     section_mode,
 )
+from edpipe.evaluation.strategy.baselines.names import NamedLookup
 from edpipe.mastery.embedding import Embedding
 from edpipe.mastery.strategy_clusters import StrategyClusters
 
 __all__ = [
     "MarkovBaseline",
     "ModeBaseline",
+    "NamedLookup",
     "NeighborBaseline",
     "StrategyBaseline",
     "cluster_lookup",
@@ -53,6 +55,7 @@ def strategy_baselines(
         MarkovBaseline(2),
         problem_mode(),
         lookup(),
+        NamedLookup(),
     ]
     if groups is not None:
         found.append(mastery_lookup(groups))
