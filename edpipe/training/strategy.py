@@ -77,9 +77,10 @@ def train_predictor(
 
     Vocabulary, examples, KCs of sections, mastery groups and weights come from ``train_rows`` alone; of
     other attempts only the answers before a training attempt are read. Where no epoch is better on
-    validation than the weights before training, a lookup, these are kept as epoch -1. A run that was
-    interrupted goes on after its last whole epoch and ends with the weights of an unbroken one, bit for bit
-    on a CPU.
+    validation than the weights before training, a lookup, these are kept as epoch -1. At last the chances
+    are calibrated on the validation attempts (:meth:`~models.strategy.StrategyModel.calibrate`). A run that
+    was interrupted goes on after its last whole epoch and ends with the weights of an unbroken one, bit for
+    bit on a CPU.
 
     Parameters
     ----------
@@ -156,10 +157,14 @@ def train_predictor(
     if best is None:  # pragma: no cover - Lightning ran no epoch
         raise TrainingError("No epoch was trained.", where=str(run_dir), state="No model was written.")
     untrained = _untrained(run, settings.seed)
-    before = judge_untrained(untrained, validation_batches(encoder, judging))
+    batches = validation_batches(encoder, judging)
+    before = judge_untrained(untrained, batches)
+    model = untrained.eval()
     if before.score >= best.score:
         best = before
-        torch.save(plain_state(untrained), run_dir / BEST_FILE)
+    else:
+        model.load_state_dict(torch.load(run_dir / BEST_FILE, map_location="cpu", weights_only=True))
+    model.calibrate(batches)
     finished = replace(
         run,
         best_epoch=best.epoch,
@@ -168,7 +173,7 @@ def train_predictor(
         seconds=round(time.monotonic() - started, 3),
         is_new=True,
     )
-    _write_predictor(finished, memory, dataset, embedding, len(train_rows))
+    _write_predictor(finished, model, memory, dataset, embedding, len(train_rows))
     finished.save()
     for name in (LAST_FILE, BEST_FILE):
         (run_dir / name).unlink(missing_ok=True)
@@ -280,14 +285,19 @@ def _untrained(run: TrainingRun, seed: int) -> StrategyModel:
 
 
 def _write_predictor(
-    run: TrainingRun, memory: StrategyMemory, dataset: StrategyDataset, embedding: Embedding, number: int
+    run: TrainingRun,
+    model: StrategyModel,
+    memory: StrategyMemory,
+    dataset: StrategyDataset,
+    embedding: Embedding,
+    number: int,
 ) -> None:
     """Write the best weights with all that is needed to use them: tensors and plain values only."""
     options = dict(run.options)
     content = {
         "format": STRATEGY_FORMAT,
         "config": dict(run.config),
-        "state_dict": torch.load(run.run_dir / BEST_FILE, map_location="cpu", weights_only=True),
+        "state_dict": plain_state(model),
         "memory": memory.to_dict(),
         "data": {
             "source": dataset.source,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -75,6 +76,13 @@ class StrategyModel(nn.Module, ABC):
     def training_loss(self, batch: StrategyBatch) -> Tensor:
         """Return what is made small in training: :meth:`loss`, unless a model adds to it."""
         return self.loss(batch)
+
+    def calibrate(self, batches: Iterable[StrategyBatch]) -> None:
+        """Fit, once training is over, what makes probabilities honest on attempts not learned from.
+
+        No weight changes; a model that has nothing to fit stays as it is.
+        """
+        del batches
 
     @torch.no_grad()
     def decode(

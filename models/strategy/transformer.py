@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
 
 from models.strategy.batch import StrategyBatch
 from models.strategy.beam import Memory, State
+from models.strategy.calibration import Calibration, Explained
 from models.strategy.config import TransformerStrategyConfig
 from models.strategy.copying import (
     TokenPointer,
@@ -17,6 +18,7 @@ from models.strategy.copying import (
     gather_tokens,
     mix,
     next_in_examples,
+    pad_to,
     place_of,
     written_before,
 )
@@ -51,6 +53,7 @@ class TransformerStrategyModel(StrategyModel):
         self.vectors = nn.Linear(3 * config.vector_size, size)
         self.mastery = nn.Linear(config.num_tokens - FIRST_KC, size, bias=False)
         self.scorer = ExampleScorer(size, config.dropout)
+        self.calibration = Calibration()
         self.layers = nn.ModuleList(
             DecoderLayer(size, config.num_heads, config.dropout) for _ in range(config.num_layers)
         )
@@ -67,9 +70,15 @@ class TransformerStrategyModel(StrategyModel):
         """Return the log-probability of every token at every place."""
         return self._log_probs(batch)[0]
 
+    @torch.no_grad()
+    def calibrate(self, batches: Iterable[StrategyBatch]) -> None:
+        """Fit the temperature of the examples' chances and the offset of free writing."""
+        self.eval()
+        self.calibration.fit([self._explained(batch) for batch in batches])
+
     def training_loss(self, batch: StrategyBatch) -> Tensor:
         """Return the loss, and a little of the loss of free writing alone."""
-        mixed, written = self._log_probs(batch)
+        mixed, written, _ = self._log_probs(batch)
         return mean_loss(targets_of(mixed, batch), batch) + self.config.writing_weight * mean_loss(
             targets_of(written, batch), batch
         )
@@ -86,6 +95,7 @@ class TransformerStrategyModel(StrategyModel):
             batch.examples,
             self.pointer.keys(batch.examples, self.embedding.weight),
             prior,
+            self.calibration(prior),
         )
         rows, device = len(batch), batch.tokens.device
         nothing = context.new_zeros(rows, 1, self.config.num_layers, 0, 2 * self.config.size)
@@ -100,7 +110,7 @@ class TransformerStrategyModel(StrategyModel):
 
     def step(self, tokens: Tensor, memory: Memory, state: State, columns: Tensor) -> tuple[Tensor, State]:
         """Read the last tokens and say what may follow."""
-        possible, mastery_bias, context, examples, keys, prior = memory
+        possible, mastery_bias, context, examples, keys, prior, chances = memory
         seen, agrees, log_prob, written_log_probs, before_last = state
         place = seen.shape[3]
         places = place_of(columns, self.config.num_tokens)
@@ -114,11 +124,19 @@ class TransformerStrategyModel(StrategyModel):
         given_next = self._written_log_probs(
             hidden, written, (examples, keys, prior), mastery_bias, possible, columns
         )
-        log_probs = self._mixed(given_next, mix(prior, agrees, log_prob), written, examples, columns)
+        log_probs = self._mixed(given_next, mix(chances, agrees, log_prob), written, examples, columns)
         return log_probs, (seen, agrees, log_prob, given_next, tokens)
 
-    def _log_probs(self, batch: StrategyBatch) -> tuple[Tensor, Tensor]:
-        """Return the log-probabilities of the mixture and of free writing, all places and tokens."""
+    def _explained(self, batch: StrategyBatch) -> Explained:
+        """Return what each source of the mixture says of the true strategies."""
+        _, given, prior = self._log_probs(batch)
+        length = max(batch.tokens.shape[1], batch.examples.shape[2])
+        tokens, examples = pad_to(batch.tokens, length), pad_to(batch.examples, length)
+        follows = (examples == tokens.unsqueeze(1)).all(dim=-1) & usable_examples(batch)
+        return Explained(prior, follows, targets_of(given, batch).sum(dim=1))
+
+    def _log_probs(self, batch: StrategyBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """Return log-probabilities of the mixture and of free writing, and the uncalibrated chances."""
         columns = torch.arange(self.config.num_tokens, device=batch.tokens.device)
         usable = usable_examples(batch)
         context = self._context(batch)
@@ -139,8 +157,8 @@ class TransformerStrategyModel(StrategyModel):
         )
         of_targets = targets_of(given, batch)
         before = torch.cat([torch.zeros_like(of_targets[:, :1]), of_targets[:, :-1]], dim=1).cumsum(dim=1)
-        chances = mix(prior, written.agrees, before)
-        return self._mixed(given, chances, written, batch.examples, columns), given
+        chances = mix(self.calibration(prior), written.agrees, before)
+        return self._mixed(given, chances, written, batch.examples, columns), given, prior
 
     def _context(self, batch: StrategyBatch) -> Tensor:
         """Return what vectors and mastery say. Shape ``(batch, size)``."""

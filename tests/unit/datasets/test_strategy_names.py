@@ -148,8 +148,7 @@ def test_where_nobody_else_was_at_the_problem_unlike_names_still_say_what_they_c
     data, embedding = dataset
     train, _ = parts
     names = tuple(
-        f"{data.section_ids[section]}/{chr(97 + place)}"
-        for place, section in enumerate(data.problem_section)
+        f"{data.section_ids[section]}/{chr(97 + place)}" for place, section in enumerate(data.problem_section)
     )
     alone = np.array([train[data.problem[train] == one][0] for one in np.unique(data.problem[train])])
     data, rows = replace(data, problem_ids=names), np.sort(alone)
