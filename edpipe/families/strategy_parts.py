@@ -14,6 +14,7 @@ from edpipe.datasets.strategy_splits import StrategySplit, split_strategies
 from edpipe.errors import TrainingError
 from edpipe.families.family import Made
 from edpipe.families.raw_data import TUTOR_SOURCES, refuse_absent_source
+from edpipe.families.strategy_mastery import mastery_of, tracer_of
 from edpipe.mastery.embedding import Embedding, load_embedding
 from edpipe.mastery.strategy_clusters import StrategyClusters, load_clusters
 
@@ -96,7 +97,7 @@ def parts_of(run: TrainingRun, settings: Settings) -> tuple[Embedding, StrategyC
 
 def planned_embedding(settings: Settings, attempts: Attempts) -> Made:
     """Say where the embedding is or would be."""
-    folder = _embedding_folder(settings, attempts)
+    folder = _embedding_folder(settings, attempts, tracer_of(settings, attempts))
     is_there = (folder / "embedding.json").exists()
     told = f"{'Would keep' if is_there else 'Would make'} the embedding of {_counts(attempts)}, in {folder}"
     return Made(ESTIMATORS_TITLE, pl.DataFrame(), (told,), folder, is_new=not is_there)
@@ -104,19 +105,28 @@ def planned_embedding(settings: Settings, attempts: Attempts) -> Made:
 
 def made_embedding(settings: Settings, attempts: Attempts) -> tuple[Embedding, Made]:
     """Return the embedding of the training attempts, made where it is not there, and what to tell of it."""
-    from edpipe.mastery.choose import warehouse_mastery
     from edpipe.mastery.embed import embed
 
-    folder = _embedding_folder(settings, attempts)
+    tracer = tracer_of(settings, attempts)
+    folder = _embedding_folder(settings, attempts, tracer)
     is_there = (folder / "embedding.json").exists()
-    mastery_of = warehouse_mastery(settings, attempts.split)
-    embedding = embed(settings, attempts.dataset, attempts.split, mastery_of=mastery_of)
+    embedding = embed(
+        settings,
+        attempts.dataset,
+        attempts.split,
+        mastery_of=mastery_of(settings, attempts, tracer),
+        tracer_key=_key_of(tracer),
+    )
     facts = embedding.manifest
-    words = (
+    words: tuple[str, ...] = (
         f"{_again(is_there, 'Embedded')}: {_counts(attempts)}, {embedding.dim} numbers each, "
         f"mastery by {facts.get('estimator', 'unknown')}.",
         f"Embedding: {folder}",
     )
+    if tracer is None and attempts.split.kind == "students" and settings.embedding.estimator == "best":
+        words += (
+            f"No tracer is compared: `edpipe train tracing --source {attempts.dataset.source}` makes one.",
+        )
     estimators = pl.DataFrame(facts.get("estimators", []), infer_schema_length=None)
     return embedding, Made(ESTIMATORS_TITLE, estimators, words, folder, is_new=not is_there)
 
@@ -151,10 +161,16 @@ def made_clusters(
     return clusters, Made(ROUNDS_TITLE, clusters.rounds, words, folder, is_new=not is_there)
 
 
-def _embedding_folder(settings: Settings, attempts: Attempts) -> Path:
+def _embedding_folder(settings: Settings, attempts: Attempts, tracer: Path | None) -> Path:
     from edpipe.mastery.embed import embedding_folder
 
-    return embedding_folder(settings, attempts.dataset, attempts.split, has_estimators=True)
+    return embedding_folder(
+        settings, attempts.dataset, attempts.split, has_estimators=True, tracer_key=_key_of(tracer)
+    )
+
+
+def _key_of(tracer: Path | None) -> str:
+    return "" if tracer is None else tracer.name
 
 
 def _counts(attempts: Attempts) -> str:
