@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sqlmesh.utils.errors import AuditError
 
 SAMPLE_ROWS = 3
+OUT_OF_MEMORY = "Out of Memory Error"
 
 
 def build_error(context: Context, failures: list[BaseException]) -> ContractError:
@@ -31,6 +32,15 @@ def build_error(context: Context, failures: list[BaseException]) -> ContractErro
         else:
             where.append(name or "the project")
             found.append(f"{name}: {cause}".strip(": "))
+    if any(OUT_OF_MEMORY in text for text in found):
+        return ContractError(
+            "The build stopped: a relation needs more memory than it may use.",
+            where=", ".join(dict.fromkeys(where)),
+            found="; ".join(found),
+            expected="a relation that fits, or spills to disk",
+            next_step="Raise `warehouse.memory_limit_mib` or lower `warehouse.threads`; run `edpipe build`.",
+            state="The published tables and the relations behind them are as they were.",
+        )
     return ContractError(
         "The build stopped: new rows break a promise of their relation.",
         where=", ".join(dict.fromkeys(where)),

@@ -4,6 +4,8 @@ from sqlglot import exp
 from sqlmesh import macro
 from sqlmesh.core.macros import MacroEvaluator
 
+PACK = 2**20
+
 
 @macro()
 def split_list(evaluator: MacroEvaluator, text: exp.Expression) -> exp.Expression:
@@ -52,6 +54,17 @@ def list_by(evaluator: MacroEvaluator, value: exp.Expression, *order: exp.Expres
     """Aggregate values into a list in an order."""
     keys = ", ".join(_sql(key) for key in order)
     return evaluator.parse_one(f"ARRAY_AGG({_sql(value)} ORDER BY {keys})")
+
+
+@macro()
+def packed_list(evaluator: MacroEvaluator, value: exp.Expression, place: exp.Expression) -> exp.Expression:
+    """Aggregate numbers from 0 to 1,048,575 into a list ordered by place, then value.
+
+    Place and value are packed into one number and sorted afterwards: an ordered aggregate of twenty million
+    rows would hold all of them with their order in memory.
+    """
+    packed = f"ARRAY_AGG(CAST({_sql(place)} AS BIGINT) * {PACK} + {_sql(value)})"
+    return evaluator.parse_one(f"LIST_TRANSFORM(LIST_SORT({packed}), x -> CAST(x % {PACK} AS INT))")
 
 
 @macro()

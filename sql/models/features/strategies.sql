@@ -42,14 +42,20 @@ WITH sequences AS (
     MIN(student_key) AS student_key,
     MIN(section_key) AS section_key,
     MIN(problem_key) AS problem_key,
-    @list_by(kc_key, step_number, kc_key) AS kc_keys,
-    @list_by(kc_id, step_number, kc_key) AS kc_ids,
+    @packed_list(kc_key, step_number) AS kc_keys,
     COUNT(*) AS num_kcs
   FROM core.step_kcs
   WHERE NOT is_ignored
   GROUP BY attempt_key
 ), sizes AS (
-  SELECT attempt_key, @list_by(num_kcs, step_number) AS step_sizes FROM core.steps WHERE num_kcs > 0 GROUP BY attempt_key
+  SELECT attempt_key, @packed_list(num_kcs, step_number) AS step_sizes FROM core.steps WHERE num_kcs > 0 GROUP BY attempt_key
+), places AS (
+  SELECT kc_keys, @each_position(kc_keys) AS place FROM (SELECT DISTINCT kc_keys FROM sequences) AS different
+), spelled AS (
+  SELECT places.kc_keys, @list_by(kcs.kc_id, places.place) AS kc_ids
+  FROM places
+  INNER JOIN core.kcs AS kcs ON @entry_at(places.kc_keys, places.place) = kcs.kc_key
+  GROUP BY places.kc_keys
 )
 SELECT
   sequences.attempt_key,
@@ -58,9 +64,10 @@ SELECT
   sequences.section_key,
   sequences.problem_key,
   sequences.kc_keys,
-  sequences.kc_ids,
+  spelled.kc_ids,
   sizes.step_sizes,
   sequences.num_kcs,
-  MD5(@joined_text(sequences.kc_ids)) AS strategy_id
+  MD5(@joined_text(spelled.kc_ids)) AS strategy_id
 FROM sequences
 INNER JOIN sizes ON sequences.attempt_key = sizes.attempt_key
+INNER JOIN spelled ON sequences.kc_keys = spelled.kc_keys
