@@ -15,8 +15,12 @@ PRIOR = 4.0
 MAX_GROUPS = 8
 ITERATIONS = 60
 TOLERANCE = 1e-6
-# First guesses that each number of groups is tried from, and numbers tried in vain before the search ends.
+# Students that groups are found by; more say the same again.
+MAX_STUDENTS = 2_000
+# First guesses that each number of groups is tried from and iterations each is given before only the best
+# goes on, and numbers tried in vain before the search ends.
 STARTS = 3
+START_ITERATIONS = 8
 PATIENCE = 2
 # So small a mean mastery and its counterpart are not believed.
 LEAST_MASTERY = 0.02
@@ -74,7 +78,8 @@ def fit_mastery_groups(
 ) -> MasteryGroups:
     """Find groups by expectation maximization, as many as the Bayesian information criterion asks for.
 
-    Students without evidence count for nothing; with none at all there is one group.
+    Students without evidence count for nothing; with none at all there is one group. Of more than
+    ``MAX_STUDENTS`` as many are drawn.
 
     Parameters
     ----------
@@ -88,7 +93,12 @@ def fit_mastery_groups(
         Most groups, at least 1.
     """
     is_known = (evidence.scored.sum(axis=1) > 0) | (evidence.used.sum(axis=1) > 0)
-    evidence = Evidence(*(part[is_known] for part in evidence))
+    known = np.flatnonzero(is_known)
+    if len(known) > MAX_STUDENTS:
+        known = np.sort(
+            np.random.default_rng([seed, MAX_STUDENTS]).choice(known, MAX_STUDENTS, replace=False)
+        )
+    evidence = Evidence(*(part[known] for part in evidence))
     mean = np.clip(kc_mean, LEAST_MASTERY, 1 - LEAST_MASTERY).astype(np.float32)[None, :]
     number_known = len(evidence.scored)
     best = MasteryGroups(mean, np.zeros_like(mean), np.ones(1, dtype=np.float32))
@@ -98,9 +108,14 @@ def fit_mastery_groups(
     least, in_vain = np.inf, 0
     for number in range(1, min(max_groups, number_known) + 1):
         starts = range(STARTS if number > 1 else 1)
-        groups, likelihood = max(
-            (_fit(evidence, mean, number, [seed, number, start]) for start in starts), key=lambda one: one[1]
-        )
+        begun = [
+            _iterate(
+                evidence, mean, _first_guess(evidence, mean, number, [seed, number, start]), START_ITERATIONS
+            )
+            for start in starts
+        ]
+        _, chances, _ = max(begun, key=lambda one: one[2])
+        groups, _, likelihood = _iterate(evidence, mean, chances, ITERATIONS)
         num_numbers = number * num_met + number - 1
         criterion = num_numbers * np.log(number_known) - 2 * likelihood
         if criterion < least:
@@ -112,17 +127,18 @@ def fit_mastery_groups(
     return best
 
 
-def _fit(evidence: Evidence, mean: Singles, number: int, seed: list[int]) -> tuple[MasteryGroups, float]:
-    chances = _first_guess(evidence, mean, number, seed)
-    groups = _maximize(evidence, mean, chances)
-    chances, likelihood = _expect(groups, evidence)
-    for _ in range(ITERATIONS):
+def _iterate(
+    evidence: Evidence, mean: Singles, chances: Singles, iterations: int
+) -> tuple[MasteryGroups, Singles, float]:
+    """Return groups after some rounds from the chances given, the chances in them, and the likelihood."""
+    last = -np.inf
+    for _ in range(iterations):
         groups = _maximize(evidence, mean, chances)
-        last = likelihood
         chances, likelihood = _expect(groups, evidence)
         if likelihood - last < TOLERANCE * abs(likelihood):
             break
-    return groups, likelihood
+        last = likelihood
+    return groups, chances, likelihood
 
 
 def _first_guess(evidence: Evidence, mean: Singles, number: int, seed: list[int]) -> Singles:
@@ -156,10 +172,10 @@ def _maximize(evidence: Evidence, mean: Singles, chances: Singles) -> MasteryGro
 
 def _expect(groups: MasteryGroups, evidence: Evidence) -> tuple[Singles, float]:
     """Return the chance of each group for each student, and the log-likelihood but for a constant."""
-    wrong = evidence.scored - evidence.correct
+    of_wrong = np.log1p(-groups.mastery)
     score = (
-        evidence.correct @ np.log(groups.mastery).T
-        + wrong @ np.log1p(-groups.mastery).T
+        evidence.correct @ (np.log(groups.mastery) - of_wrong).T
+        + evidence.scored @ of_wrong.T
         + evidence.used @ groups.preference.T
         - evidence.expected @ np.exp(groups.preference).T
         + np.log(groups.share)
