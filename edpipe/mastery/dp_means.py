@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edpipe.datasets.strategy import Ints, Places
+from edpipe.datasets.strategy import Ints
+from edpipe.mastery.dp_means_exchange import exchanged
 from edpipe.mastery.dp_means_kernels import Floats, Values, cheap_merges, net
 from edpipe.mastery.dp_means_points import DensePoints, PointSet
 
@@ -14,6 +15,9 @@ BATCH = 2048  # points beyond the radius that new centers are chosen among at a 
 # Points of one cluster may be two radii apart: of the points beyond the radius, those this far from each
 # other surely open clusters of their own; the rest waits for the means. (Squared, in penalties.)
 FIRST_REACH = 4.0
+SAMPLE_OF = 8  # of more than MOST_POINTS points, one in so many is clustered first
+MOST_POINTS = 2**14
+EXCHANGE_GAIN = 1e-3  # share of the objective; a pass that gains less is worth less than an exchange
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,7 +60,8 @@ def dp_means(
     weights: Floats | None = None,
     centers: Floats | None = None,
     max_iterations: int = 100,
-    tolerance: float = 0.0,
+    max_exchanges: int = 10,
+    tolerance: float = 1e-4,
     seed: int = 0,
 ) -> DPMeans:
     r"""Cluster points without fixing the number of clusters.
@@ -67,9 +72,14 @@ def dp_means(
 
     Each pass moves centers to the means of their points, drops centers without points, merges pairs wherever
     that lowers the objective, assigns points to the nearest center, and opens clusters at points beyond the
-    radius, many at a time: those that are two radii from each other. No step raises the objective. The last
-    pass is one that gains no more than ``tolerance``; at the end clusters are opened until no point is beyond
-    the radius. Equal inputs give equal results, on any number of threads.
+    radius, many at a time: those that are two radii from each other. Where passes gain less than a
+    thousandth, some merge pairs and cut as many others in two instead, see
+    :func:`~edpipe.mastery.dp_means_exchange.exchanged`. No step raises the objective. The last pass is one
+    that gains no more than ``tolerance``; at the end clusters are opened until no point is beyond the radius.
+    Equal inputs give equal results, on any number of threads.
+
+    More than 16,384 points without ``centers`` start from the centers of an eighth of them, drawn by the seed
+    and clustered in the same way: then few passes over all points are left.
 
     Parameters
     ----------
@@ -80,50 +90,77 @@ def dp_means(
     weights
         How many equal points each row stands for. Shape ``(num_points,)``; by default 1.
     centers
-        Centers to start from; by default the mean of all points. Shape ``(any number, dim)``.
+        Centers to start from; by default the mean of all points, or those of a sample. Shape
+        ``(any number, dim)``.
     max_iterations
         Upper bound of the passes.
+    max_exchanges
+        Upper bound of the passes that exchange clusters; 0 for none.
     tolerance
         Iteration stops when a pass lowers the objective by no more than this share.
     seed
-        Seed of the order in which points may open clusters.
+        Seed of the sample and of the order in which points may open clusters.
 
     References
     ----------
     Kulis and Jordan (2012), "Revisiting k-means: new algorithms via Bayesian nonparametrics".
     """
-    if not (np.isfinite(radius) and radius > 0):
-        raise ValueError(f"radius must be positive and finite; got {radius}.")
-    if max_iterations < 1 or tolerance < 0:
-        raise ValueError(f"max_iterations must be 1 or more; got {max_iterations}, tolerance {tolerance}.")
+    _check(radius, max_iterations, max_exchanges, tolerance)
     kept: PointSet = DensePoints(points, weights) if isinstance(points, np.ndarray) else points
     penalty = radius * radius
-    order = np.random.default_rng(seed).permutation(len(kept.weights))
-    labels = np.zeros(len(kept.weights), dtype=np.int32)
+    rank = np.empty(len(kept.weights), dtype=np.int32)
+    rank[np.random.default_rng(seed).permutation(len(rank))] = np.arange(len(rank), dtype=np.int32)
+    if centers is None and len(rank) > MOST_POINTS:
+        centers = dp_means(
+            kept.subset(np.flatnonzero(rank < len(rank) // SAMPLE_OF)),
+            radius=radius,
+            max_iterations=max_iterations,
+            max_exchanges=max_exchanges,
+            tolerance=max(tolerance, EXCHANGE_GAIN),
+            seed=seed,
+        ).centers
     if centers is None:
-        centers = kept.sums(labels, 1) / kept.weights.sum()
+        centers = kept.sums(np.zeros(len(rank), dtype=np.int32), 1) / kept.weights.sum()
     centers = np.array(centers, dtype=np.float64, ndmin=2)
     labels, squared = kept.nearest(centers)
-    objective: list[float] = []
-    is_converged = False
+    centers = _opened(kept, centers, labels, squared, penalty, FIRST_REACH * penalty, rank)
+    objective = [_total(kept, squared) + penalty * len(centers)]
+    gain = np.inf
+    is_settled = is_converged = False
     while not is_converged and len(objective) < max_iterations:
-        moved, new_labels, new_squared = centers, labels, squared
-        if objective:
-            moved = _merged(*_means(kept, labels, len(centers)), penalty)
-            new_labels, new_squared = kept.nearest(moved)
-        moved = _opened(kept, moved, new_labels, new_squared, penalty, FIRST_REACH * penalty, order)
-        reached = float(kept.weights @ new_squared) + penalty * len(moved)
-        gain = objective[-1] - reached if objective else np.inf
-        is_converged = gain <= tolerance * reached
+        means, sizes, packed = _means(kept, labels, len(centers))
+        may_exchange = is_settled and max_exchanges > 0
+        swapped = exchanged(kept, packed, squared, means, sizes) if may_exchange else None
+        max_exchanges -= may_exchange
+        if may_exchange and swapped is None and gain <= tolerance * objective[-1]:
+            is_converged = True
+            break
+        moved = _merged(means, sizes, penalty) if swapped is None else swapped
+        new_labels, new_squared = kept.nearest(moved)
+        moved = _opened(kept, moved, new_labels, new_squared, penalty, FIRST_REACH * penalty, rank)
+        reached = _total(kept, new_squared) + penalty * len(moved)
+        gain = objective[-1] - reached
         if gain >= 0:
-            # Only rounding can raise it, of what has come to rest.
             centers, labels, squared = moved, new_labels, new_squared
             objective.append(reached)
+        # A pass that raises it is not taken: rounding does, where all rests, or a cut that was guessed wrong.
+        if (may_exchange and swapped is None) or (gain < 0 and swapped is not None):
+            max_exchanges = 0
+        is_settled = gain <= max(tolerance, EXCHANGE_GAIN) * reached
+        is_converged = gain <= tolerance * reached and swapped is None and not max_exchanges
     if (squared > penalty).any():
-        centers = _opened(kept, centers, labels, squared, penalty, penalty, order)
-        objective[-1] = min(objective[-1], float(kept.weights @ squared) + penalty * len(centers))
+        centers = _opened(kept, centers, labels, squared, penalty, penalty, rank)
+        objective[-1] = min(objective[-1], _total(kept, squared) + penalty * len(centers))
     centers, labels = _without_gaps(centers, labels)
     return DPMeans(centers, labels, squared, tuple(objective), radius, is_converged)
+
+
+def _check(radius: float, max_iterations: int, max_exchanges: int, tolerance: float) -> None:
+    if not (np.isfinite(radius) and radius > 0):
+        raise ValueError(f"radius must be positive and finite; got {radius}.")
+    if max_iterations < 1 or max_exchanges < 0 or tolerance < 0:
+        found = f"max_iterations {max_iterations}, max_exchanges {max_exchanges}, tolerance {tolerance}"
+        raise ValueError(f"max_iterations must be 1 or more, the others 0 or more; got {found}.")
 
 
 def _opened(
@@ -133,14 +170,15 @@ def _opened(
     squared: Floats,
     penalty: float,
     reach: float,
-    order: Places,
+    rank: Ints,
 ) -> Floats:
     """Open clusters at points beyond the radius; ``labels`` and ``squared`` follow.
 
     Afterwards each of these points has a squared distance of at most ``reach`` from a new center. Only they
     move to new centers here; others do at the next pass if these are nearer.
     """
-    far = order[squared[order] > penalty]
+    far = np.flatnonzero(squared > penalty)
+    far = far[np.argsort(rank[far])]
     gap = np.full(len(far), np.inf)
     while (is_open := gap > reach).any():
         candidates = points.vectors(far[np.flatnonzero(is_open)[:BATCH]])
@@ -154,12 +192,18 @@ def _opened(
     return centers
 
 
-def _means(points: PointSet, labels: Ints, num_centers: int) -> tuple[Floats, Floats]:
-    """Return the means of clusters that have points, and their weights."""
+def _total(points: PointSet, squared: Floats) -> float:
+    """Return the weighted sum of squared distances, added in the same order on any number of threads."""
+    return float((points.weights * squared).sum())
+
+
+def _means(points: PointSet, labels: Ints, num_centers: int) -> tuple[Floats, Floats, Ints]:
+    """Return the means of clusters that have points, their weights, and labels without gaps."""
     sizes: Floats = np.bincount(labels, weights=points.weights, minlength=num_centers).astype(np.float64)
     is_used = sizes > 0
     sums = points.sums(labels, num_centers)
-    return sums[is_used] / sizes[is_used, None], sizes[is_used]
+    packed = (np.cumsum(is_used, dtype=np.int32) - 1)[labels]
+    return sums[is_used] / sizes[is_used, None], sizes[is_used], packed
 
 
 def _merged(centers: Floats, sizes: Floats, penalty: float) -> Floats:

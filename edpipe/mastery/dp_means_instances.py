@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from edpipe.datasets.strategy import Ints, Places
-from edpipe.mastery.dp_means_kernels import Floats, Singles, gathered_sums, settle_instances
+from edpipe.mastery.dp_means_kernels import CHUNK, Floats, Singles, settle_instances, sums_of_instances
 from edpipe.mastery.dp_means_points import checked_weights, keep_nearer, lengths_of, slack_of
 from edpipe.mastery.embedding import Vectors
 
 Parts = tuple[Singles, Singles, Singles]
 
 TABLE_VALUES = 2**26  # distances held at once: 256 MiB
+STUDENTS_AT_ONCE = 1024
+FAR_AWAY = np.float32(1e37)  # from centers that fill up a table
 
 
 class InstancePoints:
@@ -54,7 +56,13 @@ class InstancePoints:
                 raise ValueError(f"keys of column {column} must be rows of its {len(part)} vectors.")
         self._weights = checked_weights(weights, len(keys))
         self._longest = np.array([float(np.sqrt(sum(lengths_of(part).max() ** 2 for part in self.parts)))])
-        self._order = np.lexsort(self.keys.T[[0, 1, 2]])
+        # Work goes by section, problem and student of so many students at a time: their table stays in cache.
+        group = self.keys[:, 0] // STUDENTS_AT_ONCE
+        self._order = np.lexsort((*self.keys.T[[0, 2, 1]], group))
+        self._rank = np.empty(len(keys), dtype=np.int32)
+        self._rank[self._order] = np.arange(len(keys), dtype=np.int32)
+        self._weights_in_order = self._weights[self._order]
+        self._codes, self._in_use = _used(self.keys[self._order], self.parts)
 
     @property
     def weights(self) -> Floats:
@@ -73,39 +81,39 @@ class InstancePoints:
 
     def nearest(self, centers: Floats, rows: Places | None = None) -> tuple[Ints, Floats]:
         """Return the nearest center of some or all instances, and the exact squared distance to it."""
-        keys = self.keys if rows is None else self.keys[rows]
-        order = self._order if rows is None else np.lexsort(keys.T[[0, 1, 2]])
-        keys, parts = self._used(keys)
-        label = np.zeros(len(keys), dtype=np.int32)
-        squared = np.full(len(keys), np.inf)
+        codes, parts, order = self._codes, self._in_use, self._order
+        if rows is not None:
+            order = np.argsort(self._rank[rows])
+            codes, parts = _used(codes[self._rank[rows][order]], parts)
+        label = np.zeros(len(codes), dtype=np.int32)
+        squared = np.full(len(codes), np.inf)
         step = max(64, TABLE_VALUES // sum(len(part) for part in parts))
         for begin in range(0, len(centers), step):
             tile = np.ascontiguousarray(centers[begin : begin + step])
             found, found_squared = np.empty_like(label), np.empty_like(squared)
             slack = float(slack_of(self._longest, tile)[0])
-            tables = _tables(parts, tile)
-            settle_instances(keys, order, tables, slack, parts, tile, found, found_squared)
+            settle_instances(codes, order, _tables(parts, tile), slack, parts, tile, found, found_squared)
             keep_nearer(label, squared, found, found_squared, begin)
         return label, squared
 
-    def _used(self, keys: Ints) -> tuple[Ints, Parts]:
-        """Return the vectors that the keys name, and the keys as rows of these."""
-        packed, parts = np.empty_like(keys), []
-        for column, part in enumerate(self.parts):
-            is_used = np.zeros(len(part), dtype=bool)
-            is_used[keys[:, column]] = True
-            packed[:, column] = (np.cumsum(is_used) - 1)[keys[:, column]]
-            parts.append(part[is_used])
-        students, sections, problems = parts
-        return packed, (students, sections, problems)
-
     def sums(self, labels: Ints, num_centers: int) -> Floats:
         """Return the weighted sum of the instances of each center. Shape ``(num_centers, 3 * dim)``."""
-        found = [
-            gathered_sums(part, self.keys[:, column], self._weights, labels, num_centers)
-            for column, part in enumerate(self.parts)
-        ]
-        return np.concatenate(found, axis=1)
+        sums: Floats = sums_of_instances(
+            self._codes, self._order, self._weights_in_order, labels, self._in_use, num_centers
+        )
+        return sums
+
+
+def _used(keys: Ints, parts: Parts) -> tuple[Ints, Parts]:
+    """Return the keys as rows of the vectors that they name, and these."""
+    codes, found = np.empty_like(keys), []
+    for column, part in enumerate(parts):
+        is_used = np.zeros(len(part), dtype=bool)
+        is_used[keys[:, column]] = True
+        codes[:, column] = (np.cumsum(is_used, dtype=np.int32) - 1)[keys[:, column]]
+        found.append(part[is_used])
+    students, sections, problems = found
+    return codes, (students, sections, problems)
 
 
 def _tables(parts: Parts, centers: Floats) -> Parts:
@@ -116,9 +124,13 @@ def _tables(parts: Parts, centers: Floats) -> Parts:
 
 
 def _table(vectors: Singles, centers: Singles) -> Singles:
-    """Return squared distances less the squared lengths of the vectors. Shape ``(vectors, centers)``."""
-    table: Singles = vectors @ (-2 * centers.T)
-    table += np.square(centers).sum(axis=1)
+    """Return squared distances less the squared lengths of the vectors. Shape ``(vectors, columns)``."""
+    filled = np.zeros((-(-len(centers) // CHUNK) * CHUNK, centers.shape[1]), dtype=np.float32)
+    filled[: len(centers)] = centers
+    norms = np.full(len(filled), FAR_AWAY)
+    norms[: len(centers)] = np.square(centers).sum(axis=1)
+    table: Singles = vectors @ (-2 * filled.T)
+    table += norms
     return table
 
 

@@ -19,18 +19,32 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Values = NDArray[np.floating[Any]]
 
-CHUNK = 64  # centers whose least distance is kept, so that most are looked at once
-BLOCK = 512  # instances a thread takes at a time
+CHUNK = 8  # centers whose least distance is kept, so that most are looked at once
+BLOCK = 512  # points a thread takes at a time
+LANES = 8  # sums that a distance is added up in
 LARGEST = np.float32(3.0e38)
+SLICES = 16  # parts of the points whose sums are added one after the other
+AXIS_STEPS, CUT_STEPS = 4, 8  # of the search for the cut of a cluster
 
 
-@njit(cache=True)
-def squared_distance(first: Values, second: Floats) -> float:  # pragma: no cover
-    """Return the squared distance, summed from the first coordinate to the last."""
-    total = 0.0
-    for axis in range(len(second)):
+@njit(cache=True, inline="always")
+def squared_distance(first: Values, second: Floats, lanes: Floats) -> float:  # pragma: no cover
+    """Return the squared distance, coordinates added in turn to each lane and lanes from first to last.
+
+    That order is fixed, and the compiler may keep all lanes in one register.
+    """
+    lanes[:] = 0.0
+    whole = len(second) // LANES * LANES
+    for begin in range(0, whole, LANES):
+        for lane in range(LANES):
+            difference = np.float64(first[begin + lane]) - second[begin + lane]
+            lanes[lane] += difference * difference
+    for axis in range(whole, len(second)):
         difference = np.float64(first[axis]) - second[axis]
-        total += difference * difference
+        lanes[axis - whole] += difference * difference
+    total = 0.0
+    for lane in range(LANES):
+        total += lanes[lane]
     return total
 
 
@@ -72,56 +86,40 @@ def settle(
     label, squared
         Written: the nearest center and the squared distance to it. Shape ``(points,)``.
     """
-    for point in prange(len(values)):
+    for block in prange((len(values) + BLOCK - 1) // BLOCK):
         least = np.empty((len(norms) + CHUNK - 1) // CHUNK, dtype=np.float32)
-        limit = _least_of_chunks(dots[point], norms, least) + slack[point]
-        best, best_squared = -1, np.inf
-        for chunk in range(len(least)):
-            if least[chunk] > limit:
-                continue
-            for center in range(chunk * CHUNK, min((chunk + 1) * CHUNK, len(norms))):
-                if norms[center] - np.float32(2) * dots[point, center] <= limit:
-                    found = squared_distance(values[point], centers[center])
-                    if found < best_squared:
-                        best, best_squared = center, found
-        label[point] = best
-        squared[point] = best_squared
+        lanes = np.empty(LANES)
+        for point in range(block * BLOCK, min((block + 1) * BLOCK, len(values))):
+            limit = _least_of_chunks(dots[point], norms, least) + slack[point]
+            best, best_squared = -1, np.inf
+            for chunk in range(len(least)):
+                if least[chunk] > limit:
+                    continue
+                for center in range(chunk * CHUNK, min((chunk + 1) * CHUNK, len(norms))):
+                    if norms[center] - np.float32(2) * dots[point, center] <= limit:
+                        found = squared_distance(values[point], centers[center], lanes)
+                        if found < best_squared:
+                            best, best_squared = center, found
+            label[point] = best
+            squared[point] = best_squared
 
 
 @njit(cache=True, fastmath=True)
-def _sum_and_least(
-    one: Singles, other: Singles, total: Singles, least: Singles
-) -> np.float32:  # pragma: no cover
+def _least_sums(one: Singles, other: Singles, least: Singles) -> np.float32:  # pragma: no cover
     overall = LARGEST
     for chunk in range(len(least)):
         found = LARGEST
-        for center in range(chunk * CHUNK, min((chunk + 1) * CHUNK, len(total))):
-            value = one[center] + other[center]
-            total[center] = value
-            found = min(found, value)
+        for place in range(CHUNK):
+            value = one[chunk * CHUNK + place] + other[chunk * CHUNK + place]
+            found = value if value < found else found
         least[chunk] = found
-        overall = min(overall, found)
+        overall = found if found < overall else overall
     return overall
-
-
-@njit(cache=True)
-def instance_distance(
-    student: Values, section: Values, problem: Values, center: Floats
-) -> float:  # pragma: no cover
-    """Return the squared distance of three vectors side by side from a center, coordinate by coordinate."""
-    total = 0.0
-    axis = 0
-    for part in (student, section, problem):
-        for place in range(len(part)):
-            difference = np.float64(part[place]) - center[axis]
-            total += difference * difference
-            axis += 1
-    return total
 
 
 @njit(cache=True, parallel=True)
 def settle_instances(
-    keys: Ints,
+    codes: Ints,
     order: Places,
     tables: tuple[Singles, Singles, Singles],
     slack: float,
@@ -134,13 +132,15 @@ def settle_instances(
 
     Parameters
     ----------
-    keys
-        Student, section and problem of each instance. Shape ``(instances, 3)``.
+    codes
+        Student, section and problem of each instance; equal problems behind each other share a sum.
+        Shape ``(instances, 3)``.
     order
-        Order of work: equal problems behind each other share a sum. Shape ``(instances,)``.
+        Where the result of each instance goes. Shape ``(instances,)``.
     tables
         Parts of the squared distance, about, less the squared length of the instance's vector: of students,
-        of sections, of problems. Shape ``(…, centers)`` each.
+        of sections, of problems. Shape ``(…, columns)`` each; columns are centers, filled up with large
+        values to a multiple of ``CHUNK``.
     slack
         Twice the largest error of a sum of three.
     parts, centers
@@ -149,35 +149,37 @@ def settle_instances(
     label, squared
         Written: the nearest center and the squared distance to it. Shape ``(instances,)``.
     """
-    num_centers = len(centers)
     student_table, section_table, problem_table = tables
     students, sections, problems = parts
+    num_columns = student_table.shape[1]
+    middle, last = students.shape[1], students.shape[1] + sections.shape[1]
     for block in prange((len(order) + BLOCK - 1) // BLOCK):
-        least = np.empty((num_centers + CHUNK - 1) // CHUNK, dtype=np.float32)
-        total = np.empty(num_centers, dtype=np.float32)
-        shared = np.empty(num_centers, dtype=np.float32)
+        least = np.empty(num_columns // CHUNK, dtype=np.float32)
+        shared = np.empty(num_columns, dtype=np.float32)
+        vector = np.empty(centers.shape[1], dtype=np.float32)
+        lanes = np.empty(LANES)
         section, problem = -1, -1
         for place in range(block * BLOCK, min((block + 1) * BLOCK, len(order))):
-            row = order[place]
-            student = keys[row, 0]
-            if keys[row, 1] != section or keys[row, 2] != problem:
-                section, problem = keys[row, 1], keys[row, 2]
-                for center in range(num_centers):
+            student = codes[place, 0]
+            if codes[place, 1] != section or codes[place, 2] != problem:
+                section, problem = codes[place, 1], codes[place, 2]
+                for center in range(num_columns):
                     shared[center] = section_table[section, center] + problem_table[problem, center]
-            limit = np.float32(_sum_and_least(student_table[student], shared, total, least) + slack)
+                vector[middle:last] = sections[section]
+                vector[last:] = problems[problem]
+            vector[:middle] = students[student]
+            limit = np.float32(_least_sums(student_table[student], shared, least) + slack)
             best, best_squared = -1, np.inf
             for chunk in range(len(least)):
                 if least[chunk] > limit:
                     continue
-                for center in range(chunk * CHUNK, min((chunk + 1) * CHUNK, num_centers)):
-                    if total[center] <= limit:
-                        found = instance_distance(
-                            students[student], sections[section], problems[problem], centers[center]
-                        )
+                for center in range(chunk * CHUNK, min((chunk + 1) * CHUNK, len(centers))):
+                    if student_table[student, center] + shared[center] <= limit:
+                        found = squared_distance(vector, centers[center], lanes)
                         if found < best_squared:
                             best, best_squared = center, found
-            label[row] = best
-            squared[row] = best_squared
+            label[order[place]] = best
+            squared[order[place]] = best_squared
 
 
 @njit(cache=True)
@@ -216,15 +218,38 @@ def sums_of(values: Values, weights: Floats, labels: Ints, num_centers: int) -> 
     return sums
 
 
-@njit(cache=True)
-def gathered_sums(
-    vectors: Singles, codes: Ints, weights: Floats, labels: Ints, num_centers: int
+@njit(cache=True, parallel=True)
+def sums_of_instances(
+    codes: Ints,
+    order: Places,
+    weights: Floats,
+    labels: Ints,
+    parts: tuple[Singles, Singles, Singles],
+    num_centers: int,
 ) -> Floats:  # pragma: no cover
-    """Return the weighted sum of the vectors that the points of each center name, in the order of points."""
-    sums = np.zeros((num_centers, vectors.shape[1]))
-    for row in range(len(codes)):
-        for axis in range(vectors.shape[1]):
-            sums[labels[row], axis] += weights[row] * vectors[codes[row], axis]
+    """Return the weighted sum of the instances of each center. Shape ``(num_centers, 3 * dim)``.
+
+    Codes and weights stand in the order of work, labels where ``order`` says. Slices of the instances are
+    summed apart and then added one after the other. How many there are depends on the numbers of instances
+    and centers alone, so the sums do not on the number of threads.
+    """
+    students, sections, problems = parts
+    middle, last = students.shape[1], students.shape[1] + sections.shape[1]
+    num_slices = max(1, min(SLICES, len(codes) // (4 * num_centers)))
+    found = np.zeros((num_slices, num_centers, last + problems.shape[1]))
+    for part in prange(num_slices):
+        for place in range(len(codes) * part // num_slices, len(codes) * (part + 1) // num_slices):
+            target, weight = found[part, labels[order[place]]], weights[place]
+            student, section, problem = codes[place]
+            for axis in range(middle):
+                target[axis] += weight * students[student, axis]
+            for axis in range(sections.shape[1]):
+                target[middle + axis] += weight * sections[section, axis]
+            for axis in range(problems.shape[1]):
+                target[last + axis] += weight * problems[problem, axis]
+    sums: Floats = found[0]
+    for part in range(1, num_slices):
+        sums += found[part]
     return sums
 
 
@@ -258,3 +283,66 @@ def cheap_merges(
             first[count], second[count], change[count] = one, best, best_change
             count += 1
     return first[:count], second[:count], change[:count]
+
+
+# Products may be summed in any order: the compiler fixes it, whatever the number of threads.
+@njit(cache=True, fastmath=True)
+def _product(first: Floats, second: Floats) -> float:  # pragma: no cover
+    total = 0.0
+    for axis in range(len(first)):
+        total += first[axis] * second[axis]
+    return total
+
+
+@njit(cache=True)
+def _widest(offsets: Floats, weights: Floats) -> Floats:  # pragma: no cover
+    """Turn the farthest point's direction towards the widest, by powers of the scatter matrix."""
+    farthest, longest = 0, -1.0
+    for row in range(len(offsets)):
+        length = _product(offsets[row], offsets[row])
+        if length > longest:
+            farthest, longest = row, length
+    axis: Floats = offsets[farthest].copy()
+    for _ in range(AXIS_STEPS):
+        turned = np.zeros_like(axis)
+        for row in range(len(offsets)):
+            factor = weights[row] * _product(offsets[row], axis)
+            for place in range(len(axis)):
+                turned[place] += factor * offsets[row, place]
+        length = np.sqrt(_product(turned, turned))
+        if length == 0.0:
+            break
+        axis = turned / length
+    return axis
+
+
+@njit(cache=True)
+def halves(
+    vectors: Floats, weights: Floats, mean: Floats
+) -> tuple[float, Floats, Floats]:  # pragma: no cover
+    """Cut a cluster in two by k-means, from a cut across about its widest direction.
+
+    Returns what that saves, at least 0, and the means of both parts.
+    """
+    offsets = vectors - mean
+    axis = _widest(offsets, weights)
+    limit, saved = 0.0, 0.0
+    low, high = mean.copy(), mean.copy()
+    for _ in range(CUT_STEPS):
+        sums = np.zeros((2, len(mean)))
+        sizes = np.zeros(2)
+        for row in range(len(offsets)):
+            side = 1 if _product(offsets[row], axis) > limit else 0
+            for place in range(len(axis)):
+                sums[side, place] += weights[row] * offsets[row, place]
+            sizes[side] += weights[row]
+        if sizes[0] == 0.0 or sizes[1] == 0.0:
+            break
+        low_offset, high_offset = sums[0] / sizes[0], sums[1] / sizes[1]
+        axis = high_offset - low_offset
+        gain = sizes[0] * sizes[1] / (sizes[0] + sizes[1]) * _product(axis, axis)
+        if gain <= saved:
+            break
+        saved, low, high = gain, mean + low_offset, mean + high_offset
+        limit = _product(axis, low_offset + high_offset) / 2
+    return saved, low, high

@@ -23,6 +23,10 @@ class PointSet(Protocol):
         """How many equal points each row stands for, above 0. Shape ``(num_points,)``."""
         ...
 
+    def subset(self, rows: Places) -> Self:
+        """Return some of the points."""
+        ...
+
     def vectors(self, rows: Places) -> Floats:
         """Return the coordinates of some points. Shape ``(len(rows), dim)``."""
         ...

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from edpipe.datasets.strategy import Ints, Places
-from edpipe.mastery.dp_means_kernels import Floats, Singles, Values
+from edpipe.mastery.dp_means_kernels import LANES, Floats, Singles, Values
 from edpipe.mastery.dp_means_points import DensePoints, slack_of
 
 BLOCK_VALUES = 2**26  # distances held on the device at once: 256 MiB
@@ -87,15 +87,18 @@ def _candidates(
 def _settled(values: Values, centers: Floats, candidates: Ints) -> tuple[Ints, Floats]:
     """Return the nearest of the candidates, the first of equals, and the squared distance to it.
 
-    Coordinates are added from first to last, as the compiled loop of the CPU path does.
+    Coordinates are added in the order of :func:`~edpipe.mastery.dp_means_kernels.squared_distance`.
     """
     label, squared = candidates[:, 0].copy(), np.full(len(values), np.inf)
     for column in range(candidates.shape[1]):
         rows = np.arange(len(values)) if column == 0 else np.flatnonzero(candidates[:, column] != label)
         center = candidates[rows, column]
-        total = np.zeros(len(rows))
+        lanes = np.zeros((LANES, len(rows)))
         for axis in range(centers.shape[1]):
-            total += (values[rows, axis].astype(np.float64) - centers[center, axis]) ** 2
+            lanes[axis % LANES] += (values[rows, axis].astype(np.float64) - centers[center, axis]) ** 2
+        total = np.zeros(len(rows))
+        for lane in lanes:
+            total += lane
         is_nearer = total < squared[rows]
         label[rows[is_nearer]] = center[is_nearer]
         squared[rows[is_nearer]] = total[is_nearer]
