@@ -35,7 +35,7 @@ class TrainingRun:
     source, steps
         Which examples the dataset holds.
     best_epoch
-        Epoch of the weights kept, from 0; None for a dry run.
+        Epoch of the weights kept, from 0; -1 for those before training, None for a dry run.
     num_epochs
         Epochs trained.
     metrics

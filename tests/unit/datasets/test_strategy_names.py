@@ -1,14 +1,17 @@
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
+from kdd_slice import NUM_FOLDS, SLICE, read_slice, student_folds
 from strategy_data import planted, planted_embedding
 
 from edpipe.datasets.strategy_encoder import StrategyEncoder
 from edpipe.datasets.strategy_history import answer_history
 from edpipe.datasets.strategy_memory import UNSEEN, StrategyCounts, number_strategies, remember
 from edpipe.datasets.strategy_names import NamedCounts, ProblemNames, problem_names
-from edpipe.evaluation.strategy.baselines import NamedLookup
+from edpipe.evaluation.strategy.baselines import NamedLookup, lookup
+from edpipe.evaluation.strategy.metrics import attempt_scores, ratio
 from models.strategy import EXAMPLE_FEATURES
 from models.strategy.tokens import PAD, decode_tokens
 
@@ -159,3 +162,24 @@ def test_where_nobody_else_was_at_the_problem_unlike_names_still_say_what_they_c
     assert is_there.any()
     assert (shares.exp()[is_there] > 1e-4).all()
     assert (shares.exp() * is_there).sum(-1).max() < 1.5
+
+
+@pytest.mark.parametrize("kc_model", ["SubSkills", "KTracedSkills"])
+def test_on_the_published_slice_names_raise_exact_match_and_overlap(real_data, kc_model):
+    path = real_data / SLICE
+    if not path.exists():
+        pytest.skip(f"real data not present: {SLICE}")
+    data = read_slice(path, kc_model)
+    fold = student_folds(data)
+    scores = {"lookup": [], "named_lookup": []}
+    for number in range(NUM_FOLDS):
+        train, test = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+        for baseline in (lookup(), NamedLookup()):
+            said = baseline.fit(data, train).predict(data, test)
+            scores[baseline.name].append(attempt_scores(data, said))
+    exact, overlap = (
+        {name: ratio(pl.concat(parts), metric) for name, parts in scores.items()}
+        for metric in ("exact_match", "jaccard")
+    )
+    assert exact["named_lookup"] > exact["lookup"] + 0.025
+    assert overlap["named_lookup"] > overlap["lookup"] + 0.03

@@ -12,6 +12,7 @@ from edpipe.prediction.strategy import load_predictor, predict_strategies
 from edpipe.settings import Settings
 from edpipe.training.run import read_run
 from edpipe.training.strategy import plan_predictor, train_predictor
+from models.strategy import EXAMPLE_FEATURES
 
 SMALL = {
     "size": 16,
@@ -219,6 +220,25 @@ def test_a_loss_that_is_no_number_names_the_setting(settings, data, monkeypatch)
     )
     with pytest.raises(TrainingError, match=r"(?s)not finite.*Lower `strategy.learning_rate`"):
         train_predictor(*data, with_strategy(settings))
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_where_training_makes_nothing_better_the_lookup_that_it_began_with_is_kept(
+    settings, data, tmp_path, interrupted
+):
+    spoiled = with_strategy(settings, learning_rate=0.9, ema_decay=0.0, max_epochs=2)
+    if interrupted:
+        with pytest.raises(_StopError):
+            train_predictor(*data, spoiled, tmp_path / "run", on_epoch=stop_after(0))
+    predictor = train_predictor(*data, spoiled, tmp_path / "run")
+    assert predictor.metrics["best_epoch"] == read_run(tmp_path / "run").best_epoch == -1
+    with (tmp_path / "run" / "curves.csv").open() as file:
+        losses = [float(row["valid_loss"]) for row in csv.DictReader(file)]
+    assert predictor.metrics["valid_loss"] <= min(losses)
+    # Nothing moved: the scorer reads the share by names among students alike alone.
+    direct = predictor.model.scorer.direct.weight.flatten()
+    share = EXAMPLE_FEATURES.index("named_share_alike")
+    assert direct.nonzero().flatten().tolist() == [share]
 
 
 def test_a_damaged_checkpoint_is_named_and_kept(settings, data, tmp_path):
