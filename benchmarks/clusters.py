@@ -10,8 +10,8 @@ instances pair them at random. Ours takes the three codes of an instance; the ot
 5.7 GiB, and double for the copies these make). All use the same penalty and one start. `pdc-dp-means` opens
 one cluster a pass at most and gets 300 passes; k-means gets our number of clusters and runs with several
 seeds, of which the least objective and the median are what ours has to be compared with. Each runs in a
-process of its own with two threads; `cpu_seconds` adds both up, and tells more than `seconds` on a machine
-that does other work as well. Writes `benchmarks/results/clusters.csv` after each size.
+process of its own with two threads that do not spin; `cpu_seconds` adds both up, and tells more than
+`seconds` on a machine that does other work as well. Writes `benchmarks/results/clusters.csv` after each size.
 """
 
 from __future__ import annotations
@@ -146,6 +146,7 @@ def measure(
 ) -> dict[str, Any]:
     """Run a method in a process of its own."""
     threads = dict.fromkeys(("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "2")
+    threads["OMP_WAIT_POLICY"] = "PASSIVE"
     command = [str(python), "-c", program, folder, str(radius), str(seed), method, number]
     ran = subprocess.run(
         command, capture_output=True, text=True, check=False, cwd=REPOSITORY, env={**os.environ, **threads}

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from edpipe.datasets.strategy import Ints, Places
-from edpipe.mastery.dp_means_kernels import CHUNK, Floats, Singles, settle_instances, sums_of_instances
+from edpipe.mastery.dp_means_kernels import (
+    CHUNK,
+    Floats,
+    Singles,
+    fill_table,
+    settle_instances,
+    sums_of_instances,
+)
 from edpipe.mastery.dp_means_points import checked_weights, keep_nearer, lengths_of, slack_of
 from edpipe.mastery.embedding import Vectors
 
@@ -129,8 +136,8 @@ def _table(vectors: Singles, centers: Singles) -> Singles:
     filled[: len(centers)] = centers
     norms = np.full(len(filled), FAR_AWAY)
     norms[: len(centers)] = np.square(centers).sum(axis=1)
-    table: Singles = vectors @ (-2 * filled.T)
-    table += norms
+    table = np.empty((len(vectors), len(filled)), dtype=np.float32)
+    fill_table(vectors, np.ascontiguousarray(-2 * filled.T), norms, table)
     return table
 
 

@@ -104,6 +104,34 @@ def settle(
             squared[point] = best_squared
 
 
+# Not a product of BLAS, whose threads would wait for work and keep those of the loops from theirs.
+@njit(cache=True, parallel=True, fastmath=True)
+def fill_table(
+    vectors: Singles, columns: Singles, norms: Singles, table: Singles
+) -> None:  # pragma: no cover
+    """Write squared distances less the squared lengths of the vectors.
+
+    Parameters
+    ----------
+    vectors
+        Shape ``(vectors, dim)``.
+    columns
+        Centers times -2, as columns. Shape ``(dim, centers)``.
+    norms
+        Squared lengths of the centers. Shape ``(centers,)``.
+    table
+        Written. Shape ``(vectors, centers)``.
+    """
+    for row in prange(len(vectors)):
+        target = table[row]
+        for center in range(len(norms)):
+            target[center] = norms[center]
+        for axis in range(vectors.shape[1]):
+            factor, column = vectors[row, axis], columns[axis]
+            for center in range(len(norms)):
+                target[center] += factor * column[center]
+
+
 @njit(cache=True, fastmath=True)
 def _least_sums(one: Singles, other: Singles, least: Singles) -> np.float32:  # pragma: no cover
     overall = LARGEST
