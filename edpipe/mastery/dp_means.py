@@ -60,7 +60,7 @@ def dp_means(
     weights: Floats | None = None,
     centers: Floats | None = None,
     max_iterations: int = 100,
-    max_exchanges: int = 10,
+    max_exchanges: int = 40,
     tolerance: float = 1e-4,
     seed: int = 0,
 ) -> DPMeans:
@@ -95,7 +95,8 @@ def dp_means(
     max_iterations
         Upper bound of the passes.
     max_exchanges
-        Upper bound of the passes that exchange clusters; 0 for none.
+        Upper bound of the passes that exchange clusters, of at most 16,384 points; 0 for none. Half as many
+        of eight times the points, and so on.
     tolerance
         Iteration stops when a pass lowers the objective by no more than this share.
     seed
@@ -125,6 +126,7 @@ def dp_means(
     labels, squared = kept.nearest(centers)
     centers = _opened(kept, centers, labels, squared, penalty, FIRST_REACH * penalty, rank)
     objective = [_total(kept, squared) + penalty * len(centers)]
+    max_exchanges >>= _samples(len(rank))
     gain = np.inf
     is_settled = is_converged = False
     while not is_converged and len(objective) < max_iterations:
@@ -161,6 +163,15 @@ def _check(radius: float, max_iterations: int, max_exchanges: int, tolerance: fl
     if max_iterations < 1 or max_exchanges < 0 or tolerance < 0:
         found = f"max_iterations {max_iterations}, max_exchanges {max_exchanges}, tolerance {tolerance}"
         raise ValueError(f"max_iterations must be 1 or more, the others 0 or more; got {found}.")
+
+
+def _samples(num_points: int) -> int:
+    """Return how many samples of samples lie below so many points."""
+    count = 0
+    while num_points > MOST_POINTS:
+        num_points //= SAMPLE_OF
+        count += 1
+    return count
 
 
 def _opened(
