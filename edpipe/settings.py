@@ -210,10 +210,10 @@ class StrategySettings(Strict):
     views: Literal["first", "all"] = Field(
         default="first", description="Whether repeated views of a problem count as attempts to predict."
     )
-    sampler: Literal[
-        "clusters", "uniform", "sections", "kmeans", "kcenter", "adaptive", "coreset", "all"
-    ] = Field(default="clusters", description="How the attempts to learn from are chosen.")
-    budget: float = Field(default=0.1, gt=0, le=1, description="Share of the training attempts to learn from.")
+    sampler: Literal["clusters", "uniform", "sections", "kmeans", "kcenter", "adaptive", "coreset", "all"] = (
+        Field(default="clusters", description="How the attempts to learn from are chosen.")
+    )
+    budget: float = Field(default=0.1, gt=0, le=1, description="Share of training attempts to learn from.")
     cluster_exponent: float = Field(
         default=0.5, ge=0, le=1, description="Places of a cluster grow with this power of its size."
     )
@@ -230,9 +230,7 @@ class StrategySettings(Strict):
     weight_decay: float = Field(default=0.01, ge=0, lt=1, description="Weight decay of AdamW.")
     max_epochs: int = Field(default=30, ge=1, description="Most passes over the chosen attempts.")
     patience: int = Field(default=5, ge=1, description="Epochs without better validation before the stop.")
-    ema_decay: float = Field(
-        default=0.99, ge=0, lt=1, description="Decay of the averaged weights; 0 is off."
-    )
+    ema_decay: float = Field(default=0.99, ge=0, lt=1, description="Decay of the averaged weights; 0 is off.")
     beam_size: int = Field(default=5, ge=1, le=256, description="Strategies followed at once in decoding.")
     max_length: int = Field(default=60, ge=1, le=1000, description="Most KCs of a predicted strategy.")
     length_penalty: float = Field(default=0.7, ge=0, description="Power of the length a score is divided by.")
