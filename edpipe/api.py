@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from edpipe.errors import SettingsError, SourceError
 from edpipe.families.raw_data import TUTOR_SOURCES
 from edpipe.raw import RAW_SCHEMAS, landed, refuse_missing_shards
-from edpipe.settings import Settings, closest, load_settings
+from edpipe.setting_groups import closest
+from edpipe.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     import polars as pl

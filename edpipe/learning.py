@@ -11,7 +11,8 @@ from edpipe.families.family import Evaluated, Family, OnMade
 from edpipe.families.runs import comparison_of, finished_runs, model_of, newest_run, run_lines
 from edpipe.families.strategy import StrategyFamily
 from edpipe.families.tracing import TracingFamily
-from edpipe.settings import Settings, closest, load_settings
+from edpipe.setting_groups import closest
+from edpipe.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     import polars as pl

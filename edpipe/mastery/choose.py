@@ -21,7 +21,8 @@ from edpipe.mastery.given import Answers, GivenMastery
 from edpipe.mastery.pfa import PFAMastery
 from edpipe.mastery.running_mean import RunningMean, practice
 from edpipe.mastery.steps import MasterySteps, mastery_steps
-from edpipe.settings import EmbeddingSettings, Settings
+from edpipe.setting_groups import EmbeddingSettings
+from edpipe.settings import Settings
 
 
 def mastery_estimators(options: EmbeddingSettings, tracer: Answers | None = None) -> list[MasteryEstimator]:

@@ -16,7 +16,7 @@ from edpipe.mastery.dp_means_radius import first_radius
 from edpipe.mastery.embedding import Embedding, Vectors
 from edpipe.mastery.refine import DivisiblePoints, Judgment, Round, best_round, refine
 from edpipe.mastery.strategy_clusters import NONE, ROUNDS_SCHEMA, StrategyClusters
-from edpipe.settings import ClusterSettings
+from edpipe.setting_groups import ClusterSettings
 
 CLUSTERS_PER_ROOT = 0.25  # the first radius gives about sqrt(N) / 4 clusters
 

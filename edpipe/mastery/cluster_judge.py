@@ -10,7 +10,7 @@ from edpipe.mastery.refine import Judgment
 from edpipe.mastery.refine_validation import held_out_log_likelihoods
 from edpipe.mastery.symmetry import Strategies
 from edpipe.mastery.symmetry_clusters import cluster_symmetry
-from edpipe.settings import ClusterSettings
+from edpipe.setting_groups import ClusterSettings
 
 HELD_OUT = 0.2  # share of the training attempts that judge clusters
 

@@ -22,7 +22,8 @@ from edpipe.mastery.folding import with_fold_map
 from edpipe.mastery.graph import MasteryWalkGraph, mastery_edges, mastery_walk_graph
 from edpipe.mastery.running_mean import observations_of, running_mean
 from edpipe.mastery.walks import random_walks, shuffled_starts
-from edpipe.settings import EmbeddingSettings, Settings
+from edpipe.setting_groups import EmbeddingSettings
+from edpipe.settings import Settings
 
 
 def embed(

@@ -14,7 +14,7 @@ from edpipe.datasets.strategy import Ints, Places, StrategyDataset
 from edpipe.mastery.estimate import Mastery
 from edpipe.mastery.running_mean import observations_of
 from edpipe.mastery.walk_graph import WalkGraph, walk_graph
-from edpipe.settings import EmbeddingSettings
+from edpipe.setting_groups import EmbeddingSettings
 
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData

@@ -14,7 +14,7 @@ from edpipe.mastery.dp_means import dp_means
 from edpipe.mastery.dp_means_kernels import Floats
 from edpipe.mastery.dp_means_points import PointSet
 from edpipe.mastery.symmetry_clusters import ClusterSymmetry
-from edpipe.settings import ClusterSettings
+from edpipe.setting_groups import ClusterSettings
 
 SMALLEST_RADIUS = 1e-3
 TOLERANCE = 1e-5

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from isal import igzip_lib, isal_zlib
 
 from edpipe.errors import SourceError
-from edpipe.settings import IngestSettings
+from edpipe.setting_groups import IngestSettings
 from edpipe.sources.landing import shard_key
 from edpipe.sources.zip_directory import read_directory
 from edpipe.sources.zip_safety import STORED, refuse_dangerous

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from edpipe.errors import SourceError
-from edpipe.settings import IngestSettings
+from edpipe.setting_groups import IngestSettings
 from edpipe.sources.archive import Members, list_members, read_texts
 from edpipe.sources.ednet_formats import CONTENTS, DOWNLOADS, FORMATS, LEVELS
 from edpipe.sources.ednet_lines import clean_text, split_header

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edpipe.errors import SourceError
-from edpipe.settings import IngestSettings
+from edpipe.setting_groups import IngestSettings
 from edpipe.sources.zip_directory import ZipDirectory
 
 STORED, DEFLATED = 0, 8

@@ -23,7 +23,8 @@ from edpipe.datasets.strategy_memory import StrategyMemory, remember
 from edpipe.errors import TrainingError
 from edpipe.mastery.embedding import Embedding
 from edpipe.prediction.strategy import STRATEGY_FILE, STRATEGY_FORMAT, TrainedPredictor, load_predictor
-from edpipe.settings import Settings, StrategySettings
+from edpipe.setting_groups import StrategySettings
+from edpipe.settings import Settings
 from edpipe.training.callbacks import BEST_FILE, LAST_FILE, EpochKeeper
 from edpipe.training.epochs import run_epochs
 from edpipe.training.figures import StrategyEpoch

@@ -18,7 +18,8 @@ from edpipe.datasets.tracing import PIECE_LENGTH, TracingDataset
 from edpipe.datasets.tracing_batches import TracingDataModule
 from edpipe.datasets.tracing_source import tracing_dataset
 from edpipe.errors import TrainingError
-from edpipe.settings import Settings, TracingSettings
+from edpipe.setting_groups import TracingSettings
+from edpipe.settings import Settings
 from edpipe.training.callbacks import BEST_FILE, LAST_FILE, EpochKeeper
 from edpipe.training.epochs import run_epochs
 from edpipe.training.figures import Epoch

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edpipe.errors import ContractError
-from edpipe.settings import Settings, closest
+from edpipe.setting_groups import closest
+from edpipe.settings import Settings
 from edpipe.warehouse.connection import open_reader, quoted
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edpipe.errors import SettingsError
-from edpipe.settings import Settings, closest
+from edpipe.setting_groups import closest
+from edpipe.settings import Settings
 from edpipe.warehouse.contract import plain_name
 from edpipe.warehouse.lock import writer_lock
 from edpipe.warehouse.project import FIXED_NOW, open_context

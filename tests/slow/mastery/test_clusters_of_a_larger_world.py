@@ -8,7 +8,7 @@ from sklearn.metrics import adjusted_rand_score
 from strategy_data import planted, planted_embedding
 
 from edpipe.mastery.cluster_dataset import cluster_dataset
-from edpipe.settings import ClusterSettings
+from edpipe.setting_groups import ClusterSettings
 
 pytestmark = pytest.mark.slow
 

@@ -19,7 +19,7 @@ from edpipe.mastery.cluster_store import cluster, clusters_folder, clusters_key
 from edpipe.mastery.embedding import Embedding
 from edpipe.mastery.strategy_clusters import ROUNDS_SCHEMA, StrategyClusters, load_clusters
 from edpipe.prediction.clusters import cluster_tables
-from edpipe.settings import ClusterSettings
+from edpipe.setting_groups import ClusterSettings
 from edpipe.warehouse.predictions import CONTRACTS
 
 

@@ -23,7 +23,8 @@ from edpipe.mastery.compare import (
 from edpipe.mastery.estimate import MasteryEstimator
 from edpipe.mastery.running_mean import RunningMean, running_mean
 from edpipe.mastery.steps import MasterySteps, mastery_steps_of
-from edpipe.settings import EmbeddingSettings, Settings, load_settings
+from edpipe.setting_groups import EmbeddingSettings
+from edpipe.settings import Settings, load_settings
 from edpipe.sources.synthetic.tutor_log import GUESS, LEARNING, SLIP
 
 NAMES = ["mean", "pfa", "bkt", "tracer"]

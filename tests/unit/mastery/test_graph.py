@@ -11,7 +11,8 @@ from edpipe.datasets.strategy_splits import split_strategies
 from edpipe.mastery.estimate import MASTERY_SCHEMA, Mastery
 from edpipe.mastery.graph import LEAST_MASTERY, mastery_edges, mastery_graph, mastery_walk_graph
 from edpipe.mastery.running_mean import running_mean
-from edpipe.settings import EmbeddingSettings, load_settings
+from edpipe.setting_groups import EmbeddingSettings
+from edpipe.settings import load_settings
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from edpipe.mastery.dp_means_points import DensePoints
 from edpipe.mastery.refine import Judgment, best_round, refine
 from edpipe.mastery.refine_validation import held_out_log_likelihoods
 from edpipe.mastery.symmetry_clusters import ClusterSymmetry
-from edpipe.settings import ClusterSettings
+from edpipe.setting_groups import ClusterSettings
 
 CENTERS = np.array([[0.0, 0.0], [1.0, 0.0], [10.0, 0.0], [10.0, 1.0]])
 GROUP = np.arange(200) % 4

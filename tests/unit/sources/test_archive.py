@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edpipe.errors import SourceError
-from edpipe.settings import IngestSettings
+from edpipe.setting_groups import IngestSettings
 from edpipe.sources.archive import BAD_CRC, TRUNCATED, list_members, read_texts
 from edpipe.sources.zip_directory import read_directory
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edpipe.errors import SourceError
-from edpipe.settings import IngestSettings
+from edpipe.setting_groups import IngestSettings
 from edpipe.sources.ednet_layout import find_layout
 
 HEADERS = {
