@@ -35,7 +35,7 @@ browser:  ## Install Chromium for the report's test, where this machine can
 	@$(PYTHON) scripts/browser.py
 
 test: check browser  ## Everything that must pass: checks and the default tests
-	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadscope
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadscope
 
 test-slow: $(READY)  ## Tests that take minutes
 	$(BIN)/pytest -m slow --timeout 3600
