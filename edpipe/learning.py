@@ -302,3 +302,26 @@ def _run_of(family: Family, run_dir: Path) -> TrainingRun:
             state="Nothing was changed.",
         )
     return run
+
+
+def warnings_of(
+    model: str = "tracing", settings: Settings | None = None, *, version: int | None = None
+) -> tuple[str, ...]:
+    """Return what the evaluation of a registered version warns of; nothing where its run is gone.
+
+    Parameters
+    ----------
+    model
+        ``tracing`` or ``strategy``.
+    settings
+        Default: :func:`edpipe.load_settings`.
+    version
+        By default the newest.
+    """
+    settings = settings or load_settings()
+    from edpipe.evaluation.results import Evaluation
+    from edpipe.families.runs import is_scored
+
+    known = [one for one in versions(model, settings) if version in (None, one.version)]
+    folder = settings.runs_dir / known[-1].run_key if known else None
+    return Evaluation.load(folder).warnings if folder and is_scored(folder) else ()

@@ -119,10 +119,13 @@ def promote(
     """
     from edpipe import promote as verb
     from edpipe import versions
+    from edpipe.learning import warnings_of
 
     family, settings = _family(context, model)
     decided = verb(model, settings, version=version, dry_run=dry_run)
     say(decided.reason)
+    for warning in warnings_of(model, settings, version=decided.version):
+        say(f"Warning: {warning}")
     emit(
         [
             {

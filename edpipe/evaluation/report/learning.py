@@ -8,6 +8,7 @@ import polars as pl
 
 from edpipe.evaluation.report.activity import shade
 from edpipe.evaluation.report.drawing import Drawing, Panel, grid_of_panels
+from edpipe.evaluation.report.names import short_names
 from edpipe.evaluation.report.numbers import decimal, percent, whole, wilson
 from edpipe.evaluation.report.page import Figure, Section, Table, missing
 from edpipe.evaluation.report.published import Published
@@ -110,10 +111,11 @@ def _learning_curves(frame: pl.DataFrame) -> Figure:
         row["low"], row["high"] = wilson(row["num_wrong"], row["num_students"])
         curves.setdefault(row["kc_id"], []).append(row)
     names = list(curves)
+    labels = short_names(names)
 
     def fill(panel: Panel, index: int) -> None:
         steps = curves[names[index]]
-        panel.title(f"KC {_short(names[index])}")
+        panel.title(f"KC {labels[index]}")
         panel.y_axis([0.0, 0.5, 1.0], ["0", "50", "100"])
         above = [panel.at(step["opportunity"], step["high"]) for step in steps]
         below = [panel.at(step["opportunity"], step["low"]) for step in steps]
@@ -161,26 +163,22 @@ def _learning_curves(frame: pl.DataFrame) -> Figure:
     return Figure("learning-curves", "Learning curves", reading, draw, table)
 
 
-def _short(published_id: str) -> str:
-    """Return the end of a long id, such as ``87`` of ``assist2009_pid:87``; the tables have it whole."""
-    return published_id.rpartition(":")[2][-9:]
-
-
 def _heat_map(frame: pl.DataFrame, relation: str) -> Figure:
     values = {(row["student_id"], row["kc_id"]): row["mastery"] for row in frame.to_dicts()}
     by_student = frame.group_by("student_id").agg(pl.col("mastery").mean()).sort("mastery", "student_id")
     by_kc = frame.group_by("kc_id").agg(pl.col("mastery").mean()).sort("mastery", "kc_id")
     students, kcs = by_student["student_id"].to_list(), by_kc["kc_id"].to_list()
+    student_labels, kc_labels = short_names(students), short_names(kcs)
 
     def draw(width: float) -> str:
         left = 64
         cell = min(48.0, (width - left - 4) / len(kcs))
         height = min(18.0, max(13.0, cell))
-        below = 12 + 7.0 * max(len(_short(kc)) for kc in kcs)
+        below = 12 + 7.0 * max(len(label) for label in kc_labels)
         label = "Mastery of students (rows) on KCs (columns)"
         drawing = Drawing(width, len(students) * height + below, label)
         for row, student in enumerate(students):
-            drawing.text((left - 6, (row + 0.5) * height + 4), _short(student), anchor="end")
+            drawing.text((left - 6, (row + 0.5) * height + 4), student_labels[row], anchor="end")
             for column, kc in enumerate(kcs):
                 value = values.get((student, kc))
                 title = f"student {student}, KC {kc}: {'not met' if value is None else decimal(value, 2)}"
@@ -191,9 +189,9 @@ def _heat_map(frame: pl.DataFrame, relation: str) -> Figure:
                 else:
                     drawing.rect(x, y, cell - 1, height - 1, f"mark {shade(value)}", title=title)
         base = len(students) * height
-        for column, kc in enumerate(kcs):
+        for column in range(len(kcs)):
             at = (left + (column + 0.5) * cell + 4, base + 6)
-            drawing.text(at, _short(kc), anchor="end", turned=True)
+            drawing.text(at, kc_labels[column], anchor="end", turned=True)
         return drawing.render()
 
     rows = [[student, *(decimal(values.get((student, kc)), 2) for kc in kcs)] for student in students]

@@ -25,6 +25,7 @@ REFERENCE = "lookup"
 # Above it a strategy is known rather than foretold; no published predictor is near.
 PLAUSIBLE_EXACT_MATCH = 0.95
 FEW_STUDENTS = 30
+FEW_ATTEMPTS = 30
 
 Predict = Callable[[Places], Mapping[str, PredictedStrategies]]
 
@@ -162,7 +163,12 @@ def verdicts(paired: pl.DataFrame, learned: Sequence[str]) -> Iterator[str]:
             gain, low, high = row.select("difference", "low", "high").row(0)
             words = f"by {gain:+.3f} exact match ({low:+.3f} to {high:+.3f})"
             place = subset.replace("_", " ")
-            if low > 0:
+            if subset == "departures":
+                yield (
+                    f"On departures, where the lookup is wrong by definition, {model!r} reaches {gain:.3f} "
+                    f"exact match ({low:.3f} to {high:.3f})."
+                )
+            elif low > 0:
                 yield f"On {place}, {model!r} is better than the lookup {words}."
             elif high < 0:
                 yield f"On {place}, the lookup is better than {model!r}: {words}."
@@ -205,5 +211,18 @@ def _warnings(metrics: pl.DataFrame, learned: Sequence[str], paired: pl.DataFram
             "No mastery group could be formed: no student answers enough scored steps before the attempts "
             "asked about. Whether weak learners are served alike is not known."
         )
-    elif lacking := [name for name in missing if name not in known]:
+        return
+    small = metrics.filter(
+        (pl.col("split") == "test")
+        & pl.col("subset").is_in(missing)
+        & (pl.col("metric") == "exact_match")
+        & (pl.col("num_interactions") < FEW_ATTEMPTS)
+    )
+    if small.height:
+        names = ", ".join(small["subset"].str.strip_prefix("mastery:").unique().sort())
+        yield (
+            f"Fewer than {FEW_ATTEMPTS} test attempts lie in the mastery groups {names}: their scores, and "
+            "the gaps between groups, say little."
+        )
+    if lacking := [name for name in missing if name not in known]:
         yield f"No test attempt lies in {', '.join(lacking)}: the gaps are between the other groups."
