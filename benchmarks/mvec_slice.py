@@ -32,7 +32,7 @@ from models.strategy.transformer import TransformerStrategyModel
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "tests"))
 
-from kdd_slice import NUM_FOLDS, SLICE, read_slice, student_folds  # noqa: E402
+from kdd_slice import NUM_FOLDS, SLICE, read_slice, student_folds  # noqa: E402  (found by the path above)
 
 METRICS = ("exact_match", "same_kcs", "jaccard", "edit_similarity", "lcs_f1", "next_kc_accuracy")
 # Measured elsewhere, on other folds; see the test of the slice.

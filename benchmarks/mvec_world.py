@@ -106,7 +106,7 @@ def planted_world(num_students: int, kind: str, settings: Settings) -> World:
             sections_per_student=SECTIONS,
             problems_per_student=PROBLEMS_MET,
         )
-    split = split_strategies(truth.dataset, settings, kind=kind)  # type: ignore[arg-type]
+    split = split_strategies(truth.dataset, settings, kind=kind)  # type: ignore[arg-type]  # argparse checks
     return learned_world(truth, split, settings)
 
 
