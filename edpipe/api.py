@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from edpipe.errors import SettingsError, SourceError
 from edpipe.families.raw_data import TUTOR_SOURCES
-from edpipe.raw import RAW_SCHEMAS, landed, refuse_missing_shards
+from edpipe.raw import RAW_SCHEMAS, landed, refuse_inputs_of_others, refuse_missing_shards
 from edpipe.setting_groups import closest
 from edpipe.settings import Settings, load_settings
 
@@ -56,21 +56,14 @@ def ingest(
 
     Raises
     ------
+    SettingsError
+        If there is no such source.
     SourceError
         If a file is missing, damaged, dangerous, or holds too many unusable rows.
     """
     settings = settings or load_settings()
     found = [Path(path) for path in paths]
-    missing = [str(path) for path in found if not path.exists()]
-    if missing:
-        raise SourceError(
-            "The source does not exist.",
-            where=", ".join(missing),
-            found="no such file or folder",
-            expected="an archive, a folder or a file as downloaded",
-            next_step="Check the path; `edpipe ingest --help` shows examples.",
-            state="Nothing was written.",
-        )
+    _refuse_wrong_arguments(source, found)
     if source == "ednet":
         from edpipe.sources.ednet import ingest_ednet
 
@@ -82,7 +75,7 @@ def ingest(
             max_rejects=max_rejects,
             dry_run=dry_run,
         )
-    if source in SOURCES and (students is not None or fraction is not None):
+    if students is not None or fraction is not None:
         raise SettingsError(
             "Subsets by student are for EdNet's archives.",
             where="flags `--students`, `--fraction`",
@@ -94,18 +87,34 @@ def ingest(
         from edpipe.sources.tutor import ingest_tutor
 
         return ingest_tutor(source, found, settings, max_rejects=max_rejects, dry_run=dry_run)
-    if source == "assistments":
-        from edpipe.sources.assistments import ingest_assistments
+    from edpipe.sources.assistments import ingest_assistments
 
-        return ingest_assistments(found, settings, max_rejects=max_rejects, dry_run=dry_run)
-    raise SettingsError(
-        f"There is no source {source!r}.",
-        where="argument SOURCE",
-        found=repr(source),
-        expected=f"one of {', '.join(SOURCES)}",
-        next_step=closest(source, list(SOURCES)),
-        state="Nothing was written.",
-    )
+    return ingest_assistments(found, settings, max_rejects=max_rejects, dry_run=dry_run)
+
+
+def _refuse_wrong_arguments(source: str, paths: Sequence[Path]) -> None:
+    """Refuse an unknown source and paths that are not there, all in one message."""
+    missing = [str(path) for path in paths if not path.exists()]
+    where, expected = "argument PATHS", "an archive, a folder or a file as downloaded"
+    absent = f"no such file or folder: {', '.join(missing)}"
+    if source in SOURCES and missing:
+        raise SourceError(
+            "The source does not exist.",
+            where=where,
+            found=absent,
+            expected=expected,
+            next_step="Check the path; `edpipe ingest --help` shows examples.",
+            state="Nothing was written.",
+        )
+    if source not in SOURCES:
+        raise SettingsError(
+            f"There is no source {source!r}" + (", nor are there the files." if missing else "."),
+            where="argument SOURCE" + (f"; {where}" if missing else ""),
+            found=repr(source) + (f"; {absent}" if missing else ""),
+            expected=f"one of {', '.join(SOURCES)}" + (f"; {expected}" if missing else ""),
+            next_step=closest(source, list(SOURCES)),
+            state="Nothing was written.",
+        )
 
 
 def plan(settings: Settings | None = None) -> BuildPlan:
@@ -189,6 +198,8 @@ def _with_data(settings: Settings | None) -> Settings:
             state="Nothing was changed.",
         )
     refuse_missing_shards(settings.raw_dir)
+    for manifest in landed(settings.raw_dir):
+        refuse_inputs_of_others(settings.raw_dir, manifest.source, manifest.inputs)
     return settings
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -262,6 +263,53 @@ def write_manifest(raw_dir: Path, manifest: Manifest) -> Path:
         os.fsync(file.fileno())
     temporary.replace(path)
     return path
+
+
+def refuse_inputs_of_others(raw_dir: Path, source: str, inputs: Iterable[RawInput]) -> None:
+    """Refuse files that have been ingested under another source too: each row would count twice.
+
+    Parameters
+    ----------
+    raw_dir
+        Folder of the raw relations.
+    source
+        Source of ``inputs``.
+    inputs
+        Files that are or would be read.
+
+    Raises
+    ------
+    SourceError
+        With the first of them, and where it is already.
+    """
+    others = [
+        (manifest, entry)
+        for manifest in landed(raw_dir)
+        if manifest.source != source
+        for entry in manifest.inputs
+    ]
+    for one in inputs:
+        for manifest, entry in others:
+            if _is_same_file(one, entry):
+                folder = relation_dir(raw_dir, manifest.source, manifest.relation)
+                raise SourceError(
+                    f"One file would count twice, as {source} and as {manifest.source}.",
+                    where=one.path,
+                    found=f"the same content in `{folder}`, read from {entry.path}",
+                    expected="a file under one source",
+                    next_step=f"Leave it out of {source}, or delete `{folder}` and ingest the other files of "
+                    f"{manifest.source} again.",
+                    state="The raw rows and the published tables are as they were.",
+                )
+
+
+def _is_same_file(one: RawInput, other: RawInput) -> bool:
+    """Compare by content where both are hashed; large files by name and size, and folders never."""
+    if one.num_members != 1 or other.num_members != 1 or one.size != other.size or not one.size:
+        return False
+    if one.sha256 and other.sha256:
+        return one.sha256 == other.sha256
+    return Path(one.path).name == Path(other.path).name
 
 
 def refuse_missing_shards(raw_dir: Path) -> None:

@@ -13,7 +13,7 @@ import polars as pl
 
 from edpipe.errors import SourceError
 from edpipe.progress import track
-from edpipe.raw import RAW_SCHEMAS, relation_dir
+from edpipe.raw import refuse_inputs_of_others, relation_dir
 from edpipe.settings import Settings
 from edpipe.sources.landing import (
     IngestReport,
@@ -84,18 +84,25 @@ def ingest_tutor(
     Raises
     ------
     SourceError
-        If there is no such file, one named has no known header or a layout that this source does not
-        have, two have the same name, or too many rows are refused. The earlier state is left.
+        If there is no such file, one named has no known header or that of another source, two have the
+        same name, one has been ingested under another source, or too many rows are refused. The earlier
+        state is left.
     """
     files, left_out = _find(source, paths)
     _refuse_same_names([file.path for file in files])
     files = _cut(source, files, settings, dry_run=dry_run)
+    of_relation = {
+        relation: [file for file in files if file.described.layout.relation == relation]
+        for relation in _RELATIONS
+    }
+    # All are planned, and may be refused, before the first is landed.
+    plans = [
+        _plan(settings, source, relation, chosen, left_out, dry_run=dry_run)
+        for relation, chosen in of_relation.items()
+        if chosen
+    ]
     results = []
-    for relation in _RELATIONS:
-        chosen = [file for file in files if file.described.layout.relation == relation]
-        if not chosen:
-            continue
-        plan = _plan(source, relation, chosen, left_out, dry_run=dry_run)
+    for plan in plans:
         # Starting a process takes as long as reading a small file.
         is_small = sum(job.weight for job in plan.jobs) < _SMALL_BYTES
         workers = 1 if is_small else num_workers(settings.ingest.workers)
@@ -104,10 +111,10 @@ def ingest_tutor(
     return IngestReport(results, dry_run=dry_run)
 
 
-def _find(source: str, paths: Sequence[Path]) -> tuple[list[_File], list[Path]]:
-    """Return the files to read, by name, and those of folders whose header says nothing."""
+def _find(source: str, paths: Sequence[Path]) -> tuple[list[_File], list[str]]:
+    """Return the files to read, by name, and notes on those of folders that are left out."""
     found: dict[Path, _File] = {}
-    left_out = []
+    left_out: list[str] = []
     for path in paths:
         inside = path.is_dir()
         candidates = [path]
@@ -115,27 +122,35 @@ def _find(source: str, paths: Sequence[Path]) -> tuple[list[_File], list[Path]]:
             candidates = sorted(one for one in path.iterdir() if one.suffix.lower() in SUFFIXES)
         for candidate in candidates:
             if inside and not candidate.is_file():
-                left_out.append(candidate)
+                left_out.append(_left_out(candidate, None))
                 continue
             head = read_head(candidate)
             layout = head and detect_layout(head.line)
-            if head and layout and (source, layout.relation) in RAW_SCHEMAS:
+            if head and layout and source in layout.sources:
                 found[candidate.resolve()] = _File(
                     candidate, _describe(source, candidate, layout, head), head, []
                 )
             elif inside:
-                left_out.append(candidate)
+                left_out.append(_left_out(candidate, layout or None))
             else:
                 raise _unknown_header(source, candidate, head.line if head else "", layout or None)
     if not found:
         raise SourceError(
             "There is no tutor log.",
             where=", ".join(map(str, paths)),
-            expected="files with a header of docs/data/datashop.md",
-            next_step="Check the path.",
+            found="; ".join(left_out),
+            expected=f"files of {source} with a header of docs/data/datashop.md",
+            next_step="Check the path and the source.",
             state="Nothing was written.",
         )
     return sorted(found.values(), key=lambda file: file.path.name), left_out
+
+
+def _left_out(path: Path, layout: TutorLayout | None) -> str:
+    reason = (
+        f"it holds {layout.name} of {' or '.join(layout.sources)}" if layout else "no header of a tutor log"
+    )
+    return f"{path.name}: left out, {reason}"
 
 
 def _describe(source: str, path: Path, layout: TutorLayout, head: Head) -> TutorFile:
@@ -182,9 +197,16 @@ def _cut(source: str, files: Sequence[_File], settings: Settings, *, dry_run: bo
 
 
 def _plan(
-    source: str, relation: Relation, files: Sequence[_File], left_out: Sequence[Path], *, dry_run: bool
+    settings: Settings,
+    source: str,
+    relation: Relation,
+    files: Sequence[_File],
+    left_out: Sequence[str],
+    *,
+    dry_run: bool,
 ) -> RelationPlan:
     inputs = [describe_input(file.path) for file in files]
+    refuse_inputs_of_others(settings.raw_dir, source, inputs)
     jobs = [
         ShardJob(
             key=shard_key(
@@ -203,7 +225,7 @@ def _plan(
         for piece in file.pieces
     ]
     notes = [_note(file, dry_run=dry_run) for file in files]
-    notes += [f"{path.name}: left out, no header of a tutor log" for path in left_out]
+    notes += left_out
     synthetic = all(file.path.name.startswith(SYNTHETIC) for file in files)
     return RelationPlan(
         source=source,
@@ -280,12 +302,13 @@ def _refuse_same_names(paths: Sequence[Path]) -> None:
 
 def _unknown_header(source: str, path: Path, header: str, layout: TutorLayout | None) -> SourceError:
     if layout:
+        home = " or ".join(f"`edpipe ingest {name} …`" for name in layout.sources)
         return SourceError(
-            f"{source} has no {layout.relation}, and this file holds some.",
+            f"This tutor log is not one of {source}.",
             where=f"{path}, line 1",
-            found=layout.name,
-            expected=", ".join(relation for name, relation in RAW_SCHEMAS if name == source),
-            next_step="Ingest it as `datashop`.",
+            found=f"{layout.name}, which belong to {' or '.join(layout.sources)}",
+            expected=f"a header of {source}: under two sources its rows would count twice",
+            next_step=f"Run {home}.",
             state="Nothing was written.",
         )
     is_utf16 = header.startswith(("\xff\xfe", "\xfe\xff"))

@@ -72,6 +72,9 @@ _MATHIA_RAW: Final = {
 }
 _MATHIA_LEVELS: Final = {"assignmentid": "Assignment", "sectionname": "Section"}
 _MATHIA_KC: Final = "skillid"
+# A file belongs to one kind of source, or two commands would land its rows twice.
+_CHALLENGE: Final = ("kddcup",)
+_EXPORTS: Final = ("datashop", "mathia")
 MATHIA_MODEL: Final = "MATHia"
 _KC: Final = re.compile(r"^(?:kc|kc model|knowledge component) ?\((?P<model>.*)\)$", re.I | re.S)
 _OPPORTUNITY: Final = re.compile(r"^opportunity ?\((?P<model>.*)\)$", re.I | re.S)
@@ -99,6 +102,8 @@ class TutorLayout:
         The layout in words, for notes.
     relation
         Raw relation that its rows belong to.
+    sources
+        Sources that files of this layout belong to.
     separator
         Tab or comma.
     is_quoted
@@ -117,6 +122,7 @@ class TutorLayout:
 
     name: str
     relation: Relation
+    sources: tuple[str, ...]
     separator: str
     is_quoted: bool
     header: tuple[str, ...]
@@ -142,9 +148,10 @@ def detect_layout(line: str) -> TutorLayout | None:
     known: dict[str, str]
     if "anon student id" not in names or "problem name" not in names:
         return None
-    if {"first attempt", "correct first attempt"} & set(names):
-        relation, known = "steps", _STEPS
-        kind = "KDD Cup steps" if "correct first attempt" in names else "student-step roll-up"
+    if "correct first attempt" in names:
+        relation, known, kind = "steps", _STEPS, "KDD Cup steps"
+    elif "first attempt" in names:
+        relation, known, kind = "steps", _STEPS, "student-step roll-up"
     elif {"time", "outcome"} & set(names):
         relation, known, kind = "transactions", _TRANSACTIONS, "transactions"
     else:
@@ -186,6 +193,7 @@ def _bind(
     return TutorLayout(
         name=form + kind,
         relation="steps" if relation == "steps" else "transactions",
+        sources=_CHALLENGE if kind == "KDD Cup steps" else _EXPORTS,
         separator=separator,
         is_quoted=is_quoted,
         header=tuple(header),
@@ -202,6 +210,7 @@ def _mathia_raw(header: list[str], names: list[str], separator: str) -> TutorLay
     return TutorLayout(
         name="raw MATHia log",
         relation="transactions",
+        sources=_EXPORTS,
         separator=separator,
         is_quoted=True,
         header=tuple(header),

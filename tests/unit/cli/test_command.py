@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edpipe import errors
+from edpipe import errors, ingest
 from edpipe.cli import command
 from edpipe.cli.context import Options, _nested
 from edpipe.errors import SettingsError
@@ -88,6 +88,16 @@ def test_an_unknown_source_is_refused_with_the_closest_one(tmp_path):
     done = run("ingest", "edent", "file", cwd=tmp_path)
     assert done.returncode == 2
     assert "'ednet'" in done.stderr
+
+
+def test_a_wrong_source_and_wrong_paths_are_told_together(settings):
+    with pytest.raises(SettingsError) as refused:
+        ingest("kddcop", ["nowhere.txt", "nor_there.txt", __file__], settings)
+    told = str(refused.value)
+    assert "no source 'kddcop', nor are there the files" in told
+    assert "Did you mean 'kddcup'" in told
+    assert "nowhere.txt, nor_there.txt" in told
+    assert __file__ not in told
 
 
 def test_an_unknown_setting_exits_with_2(tmp_path):

@@ -1,13 +1,15 @@
 # ruff: noqa: E501 - whole lines of the published files
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from edpipe import ingest
+from edpipe import build, ingest
 from edpipe.errors import SettingsError, SourceError
+from edpipe.raw import read_manifest, write_manifest
 from edpipe.sources.tutor_header import detect_layout
 from edpipe.sources.tutor_times import to_milliseconds
 
@@ -284,11 +286,58 @@ def test_an_unknown_header_names_what_is_expected(settings, tmp_path):
         ingest("datashop", [path], settings)
 
 
-def test_the_challenge_has_no_transactions(settings, tmp_path):
+ROLL_UP = KDD.replace("Correct First Attempt", "First Attempt")
+TRANSACTIONS = "Anon Student Id\tTime\tProblem Name\tOutcome\ns\t1252675845\tp\tCORRECT\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "advice"),
+    [
+        ("kddcup", TRANSACTIONS, "edpipe ingest datashop"),
+        ("kddcup", ROLL_UP, "edpipe ingest mathia"),
+        ("datashop", KDD, "edpipe ingest kddcup"),
+        ("mathia", KDD, "edpipe ingest kddcup"),
+    ],
+)
+def test_a_file_of_another_source_is_refused_with_the_command_that_takes_it(
+    settings, tmp_path, source, text, advice
+):
     path = tmp_path / "x.txt"
-    path.write_text("Anon Student Id\tTime\tProblem Name\tOutcome\ns\t1252675845\tp\tCORRECT\n")
-    with pytest.raises(SourceError, match="kddcup has no transactions"):
-        ingest("kddcup", [path], settings)
+    path.write_text(text)
+    with pytest.raises(SourceError, match=f"not one of {source}(.|\n)*{advice}"):
+        ingest(source, [path], settings)
+    assert not settings.home.exists()
+
+
+def test_a_file_of_another_source_in_a_folder_is_left_out_and_said_to_be_of_it(settings, tmp_path):
+    (tmp_path / "a_train.txt").write_text(f"{KDD}\n{kdd_row()}\n")
+    (tmp_path / "b.txt").write_text(TRANSACTIONS)
+    [relation] = ingest("datashop", [tmp_path], settings).relations
+    assert relation.relation == "transactions"
+    assert "a_train.txt: left out, it holds KDD Cup steps of kddcup" in relation.notes
+
+
+def test_one_file_under_two_sources_is_refused_by_its_content(settings, tmp_path):
+    path, copied = tmp_path / "a_tx.txt", tmp_path / "renamed.txt"
+    path.write_text(TRANSACTIONS)
+    copied.write_text(TRANSACTIONS)
+    ingest("datashop", [path], settings)
+    for dry_run in (True, False):
+        with pytest.raises(SourceError, match="count twice, as mathia and as datashop"):
+            ingest("mathia", [copied], settings, dry_run=dry_run)
+    assert read_manifest(settings.raw_dir, "mathia", "transactions") is None
+    copied.write_text(TRANSACTIONS.replace("CORRECT", "INCORRECT"))
+    assert ingest("mathia", [copied], settings).rows == 1
+
+
+def test_one_file_that_is_under_two_sources_already_is_not_built_from(settings, tmp_path):
+    path = tmp_path / "a_tx.txt"
+    path.write_text(TRANSACTIONS)
+    ingest("datashop", [path], settings)
+    landed = read_manifest(settings.raw_dir, "datashop", "transactions")
+    write_manifest(settings.raw_dir, replace(landed, source="mathia", shards=[]))
+    with pytest.raises(SourceError, match="count twice"):
+        build(settings)
 
 
 def test_subsets_by_student_are_not_for_tutor_logs(settings, tmp_path):
