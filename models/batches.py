@@ -72,3 +72,92 @@ class InteractionBatch:
     def rows(self, index: Tensor | slice) -> InteractionBatch:
         """Return the histories that ``index`` selects, in its order."""
         return InteractionBatch(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WindowBatch:
+    """Windows of several series, one a row: a context and the steps to forecast, of one length in a batch.
+
+    Where the context ends is known to the configuration of a model. At prediction the future is unobserved.
+    Any step may be unobserved; whatever value stands there is never read.
+
+    Attributes
+    ----------
+    target
+        Values in their own unit, float. Shape ``(batch, length)``.
+    observed
+        True where the value is known. Shape ``(batch, length)``.
+    lags
+        Values of the same series some steps earlier, one lag a channel, float, in the unit of ``target``.
+        Shape ``(batch, length, num_lags)``.
+    lags_observed
+        True where the earlier value is known. Shape ``(batch, length, num_lags)``.
+    loc
+        What is subtracted before a network sees a value, in the unit of ``target``. Shape ``(batch,)``.
+    scale
+        What it is then divided by, above 0, in the unit of ``target``. Shape ``(batch,)``.
+    series
+        Number of the series each window comes from, int64. Shape ``(batch,)``.
+    """
+
+    target: Tensor
+    observed: Tensor
+    lags: Tensor
+    lags_observed: Tensor
+    loc: Tensor
+    scale: Tensor
+    series: Tensor
+
+    def __post_init__(self) -> None:
+        shape = self.target.shape
+        if len(shape) != 2:
+            raise ValueError(f"target must have shape (batch, length); got {tuple(shape)}.")
+        if self.lags.ndim != 3 or self.lags.shape[:2] != shape:
+            raise ValueError(f"lags must have shape {tuple(shape)} and lags; got {tuple(self.lags.shape)}.")
+        expected: dict[str, tuple[int, ...]] = {"observed": shape, "lags_observed": self.lags.shape}
+        expected |= {name: shape[:1] for name in ("loc", "scale", "series")}
+        for name, size in expected.items():
+            found = getattr(self, name).shape
+            if found != size:
+                raise ValueError(f"{name} must have shape {tuple(size)}; got {tuple(found)}.")
+        for name in ("observed", "lags_observed"):
+            if getattr(self, name).dtype != torch.bool:
+                raise ValueError(f"{name} must be boolean; got {getattr(self, name).dtype}.")
+
+    def __len__(self) -> int:
+        """Return the number of windows."""
+        return int(self.target.shape[0])
+
+    def scaled(self) -> tuple[Tensor, Tensor]:
+        """Return what a diffusion sees: target and lags, centered, divided by the scale, 0 where unobserved.
+
+        Returns
+        -------
+        tuple
+            Values and which of them are observed; channel 0 is the target, the others are the lags.
+            Shape ``(batch, length, 1 + num_lags)`` each.
+        """
+        values = torch.cat([self.target.unsqueeze(-1), self.lags], dim=-1)
+        observed = torch.cat([self.observed.unsqueeze(-1), self.lags_observed], dim=-1)
+        values = (values - self.loc.view(-1, 1, 1)) / self.scale.view(-1, 1, 1)
+        return values.masked_fill(~observed, 0.0), observed
+
+    def unscale(self, values: Tensor) -> Tensor:
+        """Return scaled paths in the unit of ``target``. Shape ``(batch, num_samples, any length)``."""
+        return values * self.scale.view(-1, 1, 1) + self.loc.view(-1, 1, 1)
+
+    def repeat(self, times: int) -> WindowBatch:
+        """Return each window ``times`` times in a row, all copies of one beside each other."""
+        return self.rows(torch.arange(len(self), device=self.target.device).repeat_interleave(times))
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> WindowBatch:
+        """Return the same batch on ``device``."""
+        moved = {
+            field.name: getattr(self, field.name).to(device, non_blocking=non_blocking)
+            for field in fields(self)
+        }
+        return WindowBatch(**moved)
+
+    def rows(self, index: Tensor | slice) -> WindowBatch:
+        """Return the windows that ``index`` selects, in its order."""
+        return WindowBatch(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
