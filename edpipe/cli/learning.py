@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -152,14 +153,18 @@ def score(context: typer.Context, model: Model = "tracing", dry_run: DryRun = Fa
     """
     from edpipe import publish, versions
     from edpipe import score as verb
+    from edpipe.families.tables import table_lines
 
     family, settings = _family(context, model)
     if dry_run:
         say(f"Would score with the champion of {model!r} and publish {', '.join(family.tables)}.")
         return
-    verb(model, settings)
+    started = time.time()
+    paths = verb(model, settings)
     chosen = next(one for one in versions(model, settings) if "champion" in one.aliases)
-    say(f"Scored with {model} version {chosen.version}: {', '.join(family.tables)}.")
+    say(f"Scored with {model} version {chosen.version}.")
+    for line in table_lines(paths, since=started):
+        say(line)
     say(f"Published: {publish(settings)}")
 
 

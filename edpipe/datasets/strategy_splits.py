@@ -18,19 +18,30 @@ SplitKind = Literal["students", "published", "problems", "both", "time"]
 Views = Literal["first", "all"]
 SPLIT_KINDS: tuple[SplitKind, ...] = ("students", "published", "problems", "both", "time")
 HELD_OUT_FILES = ("test", "master")
+PARTS = ("train", "valid", "test")
+# The part of attempts that are in none of the three.
+OUTSIDE = "outside"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StrategySplit:
     """Rows of :attr:`StrategyDataset.attempts`, rising, in three parts that do not overlap.
 
-    Attempts in none of them (with ``both``: an old student on a new problem) are not looked at.
+    Attempts in none of them are not looked at: later views where only first ones count, and with ``both``
+    an old student on a new problem.
     """
 
     kind: SplitKind
     train: Places
     valid: Places
     test: Places
+
+    def parts(self, num_attempts: int) -> pl.Series:
+        """Return the part of each of a dataset's attempts: train, valid, test or outside."""
+        part = np.full(num_attempts, OUTSIDE, dtype=object)
+        for name in PARTS:
+            part[getattr(self, name)] = name
+        return pl.Series("split", part.tolist(), dtype=pl.String)
 
 
 def split_strategies(
@@ -79,7 +90,7 @@ def split_strategies(
     is_used = np.ones(dataset.num_attempts, dtype=bool)
     if views == "first":
         is_used = dataset.attempts["problem_view"].to_numpy() == 1
-    rows = {name: np.flatnonzero((part == name) & is_used) for name in ("train", "valid", "test")}
+    rows = {name: np.flatnonzero((part == name) & is_used) for name in PARTS}
     empty = [name for name, found in rows.items() if not len(found)]
     if empty:
         raise TrainingError(

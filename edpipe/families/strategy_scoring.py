@@ -27,6 +27,7 @@ from edpipe.mastery.cluster_profiles import cluster_members, cluster_profiles
 from edpipe.prediction.known import Known, recoded
 from edpipe.prediction.strategy import predict_strategies
 from edpipe.prediction.strategy_tables import strategies_table
+from edpipe.progress import track
 from edpipe.training.run import read_run
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 STRATEGIES = "strategies"
 CLUSTERS = "strategy_clusters"
 PROFILES = "cluster_profiles"
+# Raise it when the same model and data would give other rows: tables that are there are then made again.
+TABLES_VERSION = b"2"
 
 
 def validation_scores_of(
@@ -82,12 +85,14 @@ def write_tables(settings: Settings, chosen: ModelVersion) -> list[Path]:
     attempts = attempts_of(run, settings)
     dataset = attempts.dataset
     rows = rows_of_interest(attempts)
-    asked = hashlib.sha256(dataset.fingerprint.encode() + rows.tobytes()).hexdigest()
+    asked = hashlib.sha256(TABLES_VERSION + dataset.fingerprint.encode() + rows.tobytes()).hexdigest()
     made_from = MadeFrom(chosen.name, chosen.version, asked)
     names = (STRATEGIES, CLUSTERS, PROFILES)
     if all(is_made_from(settings, name, made_from) for name in names):
         return [table_path(settings, name) for name in names]
-    predicted = predict_strategies(run.run_dir, dataset, _vectors_on(settings, run, dataset), rows)
+    vectors = _vectors_on(settings, run, dataset)
+    with track("Score strategies", total=len(rows), unit="attempts", mode=settings.progress) as work:
+        predicted = predict_strategies(run.run_dir, dataset, vectors, rows, on_batch=work.advance)
     table = strategies_table(
         dataset, predicted, attempts.split, model_name=chosen.name, model_version=chosen.version
     )

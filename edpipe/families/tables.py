@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,23 @@ class MadeFrom:
 def table_path(settings: Settings, table: str) -> Path:
     """Return the file of ``predictions.<table>``."""
     return settings.predictions_dir / table / FILE
+
+
+def table_lines(paths: Iterable[Path], *, since: float) -> list[str]:
+    """Say of each table how many rows it has, and whether they were written since a time.
+
+    Parameters
+    ----------
+    paths
+        Files of prediction tables.
+    since
+        Seconds since 1970, by the clock of the file system.
+    """
+    return [
+        f"predictions.{path.parent.name}: {pq.read_metadata(path).num_rows:,} rows "
+        + ("written." if path.stat().st_mtime >= since else "were up to date.")
+        for path in paths
+    ]
 
 
 def is_made_from(settings: Settings, table: str, made_from: MadeFrom) -> bool:

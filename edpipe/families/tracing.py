@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edpipe.errors import TrainingError
 from edpipe.families.family import Evaluated, OnMade
 from edpipe.families.raw_data import refuse_absent_source, refuse_changed_data
+from edpipe.progress import track
 
 if TYPE_CHECKING:
     import polars as pl
@@ -120,9 +121,16 @@ class TracingFamily:
 
         tracer = load_tracer(settings.runs_dir / chosen.run_key)
         dataset = tracing_dataset(_settings_for(settings, tracer.data["source"], tracer.data["steps"]))
+
+        def frames() -> Iterator[pl.DataFrame]:
+            with track("Score mastery", unit="rows", mode=settings.progress) as work:
+                for frame in with_published_ids(settings, dataset, mastery(tracer, dataset)):
+                    yield frame
+                    work.advance(frame.height)
+
         path = score_kc_mastery(
             settings,
-            with_published_ids(settings, dataset, mastery(tracer, dataset)),
+            frames(),
             model_name=self.name,
             model_version=chosen.version,
             data_fingerprint=dataset.fingerprint,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,6 +95,7 @@ def predict_strategies(
     *,
     answers: RunningCounts | None = None,
     batch_size: int = BATCH_SIZE,
+    on_batch: Callable[[int], None] | None = None,
 ) -> PredictedStrategies:
     """Predict the strategy of each attempt from what was known before it began.
 
@@ -113,6 +114,8 @@ def predict_strategies(
         Answers before each attempt, where they have been counted already.
     batch_size
         Attempts a batch.
+    on_batch
+        Called with the number of attempts of each batch once it is predicted.
 
     Returns
     -------
@@ -143,6 +146,8 @@ def predict_strategies(
         correct[places], asked[places] = found["correct"], found["asked"]
         for place, tokens in zip(places, found["strategies"], strict=True):
             predicted[place] = encoder.histories.kcs[tokens].astype(np.int32)
+        if on_batch is not None:
+            on_batch(len(places))
     lengths = [len(kcs) for kcs in predicted]
     return PredictedStrategies(
         rows=rows,

@@ -70,9 +70,6 @@ def strategies_table(
 ) -> pl.DataFrame:
     """Return the rows of ``predictions.strategies``: one an attempt that was predicted."""
     attempts = dataset.attempts[predicted.rows]
-    part = np.full(dataset.num_attempts, None, dtype=object)
-    for name in ("train", "valid", "test"):
-        part[getattr(split, name)] = name
 
     def ids(kind: str) -> pl.Series:
         published = np.array(getattr(dataset, f"{kind}_ids"), dtype=object)
@@ -86,7 +83,7 @@ def strategies_table(
                 ids("section"),
                 ids("problem"),
                 "problem_view",
-                pl.Series("split", part[predicted.rows].tolist(), dtype=pl.String),
+                split.parts(dataset.num_attempts)[predicted.rows],
             ),
             named_strategies(dataset, predicted),
         ],

@@ -51,8 +51,9 @@ CONTRACTS = {
         columns={
             **ATTEMPT,
             "split": (
-                "Part of the champion's split: train, valid, test; null for none. In train it may have "
-                "learned from this very attempt, and its confidence is then too high."
+                "Part of the champion's split: train, valid, test, or outside, which it neither learned "
+                "from nor was judged by (later views; split by both: new problems of old students). In "
+                "train it may have learned from this very attempt, and its confidence is then too high."
             ),
             "strategy": "Foretold KCs in order, joined by ` ~~ `.",
             "kc_ids": "Foretold KCs in order, published ids.",

@@ -126,10 +126,23 @@ def test_strategies_are_published_for_the_test_and_the_latest_section(done: Whol
     )
     assert table["confidence"].is_between(0, 1).all()
     assert table.filter(pl.col("split") == "test").height == len(attempts.split.test)
+    # The split is by student and of first views: others are in no part, and said to be.
+    assert set(table["split"]) <= {"train", "valid", "test", "outside"}
+    assert table.filter((pl.col("split") == "outside") != (pl.col("problem_view") > 1)).is_empty()
+    assert table.filter(pl.col("problem_view") > 1).height > 0
     assert table["model_version"].unique().to_list() == [1]
     known = set(edpipe.sql("select kc_id from core.kcs", done.settings)["kc_id"])
     assert set(table["kc_ids"].explode().drop_nulls()) <= known
     assert table["strategy"].str.split(" ~~ ").list.len().to_list() == table["num_kcs"].to_list()
+
+
+def test_scoring_shows_how_far_it_is(done: Whole, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(done.settings.home, tmp_path / "data")
+    settings = small(tmp_path / "data").model_copy(update={"progress": "log"})
+    shutil.rmtree(settings.predictions_dir)
+    edpipe.score("strategy", settings)
+    rows = pl.read_parquet(done.scored[0]).height
+    assert f"Score strategies: done: {rows} of {rows} attempts" in capsys.readouterr().err
 
 
 def test_published_strategies_join_the_attempts_they_foretell(done: Whole) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from edpipe.families.tables import MadeFrom, is_made_from, replace_table, table_path
+from edpipe.families.tables import MadeFrom, is_made_from, replace_table, table_lines, table_path
 
 MADE_FROM = MadeFrom("strategy", 2, "data1")
 
@@ -18,6 +18,13 @@ def test_a_table_knows_the_version_and_the_data_it_was_made_from(settings):
     assert is_made_from(settings, "strategies", MADE_FROM)
     assert not is_made_from(settings, "strategies", MadeFrom("strategy", 3, "data1"))
     assert not is_made_from(settings, "strategies", MadeFrom("strategy", 2, "data2"))
+
+
+def test_tables_tell_their_rows_and_whether_they_are_new(settings):
+    path = replace_table(settings, "strategies", pl.DataFrame({"x": range(1200)}), MADE_FROM)
+    written = path.stat().st_mtime
+    assert table_lines([path], since=written) == ["predictions.strategies: 1,200 rows written."]
+    assert table_lines([path], since=written + 1) == ["predictions.strategies: 1,200 rows were up to date."]
 
 
 def test_a_failure_leaves_the_old_table_and_no_other_file(settings, monkeypatch):
