@@ -24,12 +24,18 @@ SECTIONS, PROBLEMS, KCS = 100, 600, 900
 SECTIONS_A_STUDENT, PROBLEMS_A_STUDENT = 40, 20
 
 
-def work(source: Path, home: Path) -> None:
+def work(source: Path, home: Path, memory_mib: int) -> None:
     from edpipe.settings import load_settings
     from edpipe.sources.tutor import ingest_tutor
     from edpipe.warehouse import build
 
-    settings = load_settings("small", file=home / "none.toml", home=home, progress="log")
+    settings = load_settings(
+        "small",
+        file=home / "none.toml",
+        home=home,
+        progress="log",
+        warehouse={"memory_limit_mib": memory_mib},
+    )
     started = time.perf_counter()
     ingest_tutor("kddcup", [source], settings)
     ingested = time.perf_counter()
@@ -74,20 +80,29 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=4_000_000)
     parser.add_argument("--folder", type=Path, help="Keep the files here, or take them from here.")
     parser.add_argument("--home", type=Path, help="Keep the warehouse here.")
+    parser.add_argument(
+        "--memory-mib", type=int, default=4096, help="What DuckDB may use; 20 million steps need 4,096."
+    )
     parser.add_argument("--work", nargs=2, type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.work:
-        work(*arguments.work)
+        work(*arguments.work, arguments.memory_mib)
         return
     with tempfile.TemporaryDirectory() as scratch:
         source = arguments.folder or Path(scratch) / "source"
         if not list(source.glob("*.txt")):
             write_source(source, arguments.rows)
         home = arguments.home or Path(scratch) / "home"
+        limit = ["--memory-mib", str(arguments.memory_mib)]
         measured, peak = watch(
-            [sys.executable, str(Path(__file__).resolve()), "--work", str(source), str(home)]
+            [sys.executable, str(Path(__file__).resolve()), *limit, "--work", str(source), str(home)]
         )
-    row = {**measured, "peak_mib": round(peak), "cores": os.cpu_count()}
+    row = {
+        **measured,
+        "peak_mib": round(peak),
+        "memory_limit_mib": arguments.memory_mib,
+        "cores": os.cpu_count(),
+    }
     RESULTS.parent.mkdir(exist_ok=True)
     exists = RESULTS.exists()
     with RESULTS.open("a", newline="", encoding="utf-8") as file:
