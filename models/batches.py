@@ -115,7 +115,7 @@ class WindowBatch:
         if self.lags.ndim != 3 or self.lags.shape[:2] != shape:
             raise ValueError(f"lags must have shape {tuple(shape)} and lags; got {tuple(self.lags.shape)}.")
         expected: dict[str, tuple[int, ...]] = {"observed": shape, "lags_observed": self.lags.shape}
-        expected |= {name: shape[:1] for name in ("loc", "scale", "series")}
+        expected |= dict.fromkeys(("loc", "scale", "series"), tuple(shape[:1]))
         for name, size in expected.items():
             found = getattr(self, name).shape
             if found != size:

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The network of all diffusion models of series: residual blocks around long convolutions."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from models.tsdiff.config import BackboneConfig
+from models.tsdiff.s4d import S4D
+
+SLOWEST_WAVE = 10_000.0
+
+
+class Backbone(nn.Module):
+    """Read noisy values and the diffusion step; say what the process asks for, at every step and channel.
+
+    With the default configuration and no condition this is the network of the paper with a diagonal state
+    space, without the projection in the last block that nothing reads. A condition enters each block between
+    convolution and gate, and the input where asked for.
+
+    Parameters
+    ----------
+    config
+        Sizes.
+    channels
+        Channels of input and output.
+    num_conditions
+        Channels of the condition; 0 is none.
+    num_features
+        Numbers that describe a whole window; 0 is none.
+    is_condition_early
+        Whether the condition is also added to the input.
+
+    References
+    ----------
+    Kollovieh et al. (2023), "Predict, refine, synthesize: self-guiding diffusion models for probabilistic
+    time series forecasting"; Kong et al. (2021), "DiffWave", for gates and the sum over blocks.
+    """
+
+    def __init__(
+        self,
+        config: BackboneConfig,
+        channels: int,
+        *,
+        num_conditions: int = 0,
+        num_features: int = 0,
+        is_condition_early: bool = False,
+    ) -> None:
+        super().__init__()
+        size = config.hidden_size
+        self.config = config
+        self.enter = nn.Conv1d(channels, size, 1)
+        self.condition = (
+            nn.Conv1d(num_conditions, size, 1, bias=False) if num_conditions and is_condition_early else None
+        )
+        self.features = nn.Linear(num_features, size) if num_features else None
+        self.step = StepEmbedding(config.step_embedding_size, size)
+        last = config.num_blocks - 1
+        self.blocks = nn.ModuleList(
+            Block(config, num_conditions, is_last=number == last) for number in range(config.num_blocks)
+        )
+        self.gather = nn.Conv1d(size, size, 1)
+        self.leave = nn.Conv1d(size, channels, 1)
+        if config.zero_output:
+            nn.init.zeros_(self.leave.weight)
+            nn.init.zeros_(self.leave.bias)  # type: ignore[arg-type]
+
+    def forward(
+        self,
+        values: Tensor,
+        network_time: Tensor,
+        condition: Tensor | None = None,
+        features: Tensor | None = None,
+    ) -> Tensor:
+        """Return what the process asks for.
+
+        Parameters
+        ----------
+        values
+            Noisy values. Shape ``(batch, length, channels)``, any length.
+        network_time
+            The process's time for networks. Shape ``(batch,)``.
+        condition
+            Shape ``(batch, length, num_conditions)``; None where the network has none.
+        features
+            Shape ``(batch, num_features)``; None where the network has none.
+
+        Returns
+        -------
+        Tensor
+            Shape ``(batch, length, channels)``.
+        """
+        turned = values.transpose(1, 2)  # (batch, channels, length)
+        hidden = self.enter(turned)
+        if condition is not None:
+            condition = condition.transpose(1, 2)
+            if self.condition is not None:
+                hidden = hidden + self.condition(condition)
+        hidden = torch.relu(hidden)
+        about = self.step(network_time.to(values.dtype))
+        if self.features is not None and features is not None:
+            about = about + self.features(features)
+        total = torch.zeros_like(hidden)
+        for block in self.blocks:
+            hidden, added = block(hidden, about, condition)
+            total = total + added
+        if self.config.scaled_residuals:
+            total = total / math.sqrt(self.config.num_blocks)
+        output: Tensor = self.leave(torch.relu(self.gather(torch.relu(total))))
+        if self.config.output_skip:
+            output = output + turned
+        return output.transpose(1, 2)
+
+
+class Block(nn.Module):
+    """One long convolution, what is known besides, and a gate."""
+
+    def __init__(self, config: BackboneConfig, num_conditions: int, *, is_last: bool) -> None:
+        super().__init__()
+        size = config.hidden_size
+        self.is_scaled = config.scaled_residuals
+        self.about = nn.Linear(size, size)
+        self.norm = nn.LayerNorm(size)
+        self.convolution = S4D(
+            size, config.state_size, discretization=config.discretization, start=config.start
+        )
+        self.mix = nn.Conv1d(size, size, 1)
+        self.dropout = nn.Dropout(config.dropout)
+        self.condition = nn.Conv1d(num_conditions, size, 1) if num_conditions else None
+        self.split = nn.Conv1d(size, 2 * size, 1) if config.split_gate else None
+        # Nothing reads what the last block would hand on: weights without a gradient stop several devices.
+        self.stay = None if is_last else nn.Conv1d(size, size, 1)
+        self.hand_over = nn.Conv1d(size, size, 1)
+
+    def forward(self, hidden: Tensor, about: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return what goes on to the next block and to the output. Shape ``(batch, size, length)`` each."""
+        values = hidden + self.about(about).unsqueeze(-1)
+        normed = self.norm(values.transpose(1, 2)).transpose(1, 2)
+        mixed = self.mix(nn.functional.gelu(self.convolution(normed)))
+        values = values + self.dropout(mixed)
+        if self.condition is not None:
+            values = values + self.condition(condition)
+        if self.split is None:
+            gated = torch.tanh(values) * torch.sigmoid(values)
+        else:
+            signal, gate = self.split(values).chunk(2, dim=1)
+            gated = torch.tanh(signal) * torch.sigmoid(gate)
+        if self.stay is not None:
+            hidden = hidden + self.stay(gated)
+            if self.is_scaled:
+                hidden = hidden * math.sqrt(0.5)
+        return hidden, self.hand_over(gated)
+
+
+class StepEmbedding(nn.Module):
+    """Tell a network the diffusion step by sines and cosines of many wavelengths and two layers."""
+
+    frequencies: Tensor
+
+    def __init__(self, waves: int, size: int) -> None:
+        super().__init__()
+        half = waves // 2
+        frequencies = SLOWEST_WAVE ** (-torch.arange(half) / (half - 1))
+        self.register_buffer("frequencies", frequencies, persistent=False)
+        self.widen = nn.Linear(waves, size)
+        self.project = nn.Linear(size, size)
+
+    def forward(self, time: Tensor) -> Tensor:
+        """Return what blocks are told. Shape ``(batch,)`` in, ``(batch, size)`` out."""
+        angle = time.unsqueeze(-1) * self.frequencies.to(time.dtype)
+        waves = torch.cat([angle.sin(), angle.cos()], dim=-1)
+        about: Tensor = nn.functional.silu(self.project(nn.functional.silu(self.widen(waves))))
+        return about
