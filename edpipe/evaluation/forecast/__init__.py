@@ -1,0 +1,1 @@
+"""Scores, intervals, baselines, calibration and backtests of forecasts."""

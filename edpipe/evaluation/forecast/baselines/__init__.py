@@ -1,0 +1,1 @@
+"""Forecasters to beat: they see what a model sees, and give a spread, too."""
