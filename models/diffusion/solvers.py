@@ -50,24 +50,37 @@ class DPMSolver2M(Sampler):
     step's estimate and the one before. First and last step, and the one after a start without signal, are of
     first order, where it equals DDIM.
 
+    Parameters
+    ----------
+    bound
+        Largest magnitude of clean values; guidance can throw them far at high noise. None is no bound.
+
     References
     ----------
     Lu, Zhou, Bao, Chen, Li and Zhu (2022), "DPM-Solver++: fast solver for guided sampling of diffusion
     probabilistic models".
     """
 
+    def __init__(self, bound: float | None = None) -> None:
+        if bound is not None and bound <= 0:
+            raise ValueError(f"bound must be above 0; got {bound}.")
+        self.bound = bound
+
     def move(
         self, run: Run, step: Transition, estimate: Estimate, guided: Estimate, done: Done | None
     ) -> Tensor:
         """Return the values at the cleaner time."""
         del run, estimate
-        x0 = guided.x0
+        x0 = self._bounded(guided.x0)
         if done is not None:
             # Infinite at the ends of a process: before a start without signal, and in the last step.
             before, now = -done.step.shrink.log(), -step.shrink.log()
             ahead = torch.where(torch.isfinite(now), now / (2 * before), torch.zeros_like(now))
-            x0 = x0 + ahead * (x0 - done.x0)
+            x0 = x0 + ahead * (x0 - self._bounded(done.x0))
         return step.next_spread / step.spread * step.x + step.next_signal * (1 - step.shrink) * x0
+
+    def _bounded(self, x0: Tensor) -> Tensor:
+        return x0 if self.bound is None else x0.clamp(-self.bound, self.bound)
 
 
 def _straight(step: Transition, x0: Tensor, noise: Tensor) -> Tensor:

@@ -56,7 +56,10 @@ class Transition:
 
 
 def transition(process: Process, x: Tensor, time: Tensor, next_time: Tensor) -> Transition:
-    """Return the step that takes all rows of ``x`` from one time to a cleaner one; both are scalars."""
+    """Return the step that takes all rows of ``x`` from one time to a cleaner one.
+
+    The times are scalars, or one for each row.
+    """
     before, after = time.expand(x.shape[:1]), next_time.expand(x.shape[:1])
     return Transition(
         x=x,

@@ -1,9 +1,16 @@
+import copy
+from dataclasses import replace
+
 import pytest
 import torch
 from diffusion_cases import knows_the_noise, processes, seeded
 
 from models.diffusion import (
+    DDIM,
+    DDPM,
+    DPMSolver2M,
     Estimate,
+    Euler,
     FlowMatching,
     NoiseSchedule,
     VariancePreserving,
@@ -148,6 +155,20 @@ def test_type_follows_the_values(process):
     estimate = process.estimate(single, x, time)
     assert {x.dtype, estimate.x0.dtype, estimate.noise.dtype} == {torch.float32}
     assert process.network_time(time).is_floating_point()
+
+
+@each_process
+def test_all_follows_the_device_of_the_values(process):
+    # No number on the meta device has a value: anything left behind on the CPU would not mix with it.
+    there = copy.deepcopy(process).float().to("meta")
+    x = torch.empty(3, 4, device="meta")
+    time = there.draw_times(3)
+    estimate = replace(there.estimate(there.target(x, x, time), x, time), guidance=x)
+    guided = there.guide(estimate, x, time)
+    assert {value.device.type for value in (time, there.times(5), guided.x0, guided.noise)} == {"meta"}
+    for sampler in (DDPM(), DDIM(0.5), DPMSolver2M(), Euler()):
+        found = sampler.sample(lambda x, time: there.estimate(x, x, time), there, x, 5)
+        assert (found.device.type, found.dtype, found.shape) == ("meta", torch.float32, (3, 4))
 
 
 @each_process

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from diffusion_cases import DETERMINISTIC, SAMPLERS, GaussianData, knows_the_noise, processes, seeded
 
-from models.diffusion import DDIM, DDPM, DPMSolver2M, Euler, Heun
+from models.diffusion import DDIM, DDPM, DPMSolver2M, Euler, Heun, transition
+from models.diffusion.samplers import Run
 
 PROCESSES = processes()
 each_process = pytest.mark.parametrize("process", PROCESSES.values(), ids=PROCESSES)
@@ -197,7 +200,35 @@ def test_gradients_flow_through_a_sampler(sampler):
     assert gradient != 0
 
 
+def test_bound_holds_clean_values_that_guidance_throws_far():
+    process = PROCESSES["noise"]
+
+    def denoise(x, time):
+        estimate = process.estimate(torch.zeros_like(x), x, time)
+        return replace(estimate, guidance=torch.full_like(x, 1e3))
+
+    x = white(5, 3)
+    assert float(DPMSolver2M().sample(denoise, process, x, 1).max()) > 100
+    assert float(DPMSolver2M(bound=3.0).sample(denoise, process, x, 1).max()) < 4
+    far = DPMSolver2M(bound=1e9).sample(denoise, process, x, 6)
+    assert torch.equal(far, DPMSolver2M().sample(denoise, process, x, 6))
+
+
+def test_a_step_may_begin_at_another_time_in_each_row():
+    process = PROCESSES["flow"]
+    x0, noise = white(2, 3, 4)
+    time, next_time = torch.tensor([[0.9, 0.5, 0.3], [0.6, 0.4, 0.1]], dtype=torch.float64)
+    x = process.add_noise(x0, time, noise)
+    denoise = knows_the_noise(process, x0, noise)
+    estimate = denoise(x, time)
+    step = transition(process, x, time, next_time)
+    found = Euler().move(Run(denoise, process, None), step, estimate, estimate, None)
+    torch.testing.assert_close(found, process.add_noise(x0, next_time, noise))
+
+
 def test_impossible_samplers_are_refused():
+    with pytest.raises(ValueError, match="bound"):
+        DPMSolver2M(0.0)
     with pytest.raises(ValueError, match="eta"):
         DDIM(1.5)
     with pytest.raises(ValueError, match="variance"):
