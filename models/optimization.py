@@ -88,16 +88,21 @@ class OptimizedModule(LightningModule, Generic[Network]):
             for average, weight in zip(self.averaged.parameters(), self.model.parameters(), strict=True):
                 average.lerp_(weight, 1 - decay)
 
+    def decays(self, name: str, weight: Tensor) -> bool:
+        """Return whether weight decay pulls at this weight of the network: at matrices, unless overridden."""
+        del name
+        return weight.ndim >= 2
+
     def configure_optimizers(self) -> Any:
         """Return AdamW with a linear rise and a half cosine, stepped every batch."""
         config = self.optimizer_config
-        named = list(self.model.named_parameters())
+        decayed: list[Tensor] = []
+        free: list[Tensor] = []
+        for name, weight in self.model.named_parameters():
+            (decayed if self.decays(name, weight) else free).append(weight)
         groups = [
-            {
-                "params": [weight for _, weight in named if weight.ndim >= 2],
-                "weight_decay": config.weight_decay,
-            },
-            {"params": [weight for _, weight in named if weight.ndim < 2], "weight_decay": 0.0},
+            {"params": decayed, "weight_decay": config.weight_decay},
+            {"params": free, "weight_decay": 0.0},
         ]
         optimizer = torch.optim.AdamW(groups, lr=config.learning_rate)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._share_of_peak)

@@ -2,7 +2,9 @@
 
 from models.tsdiff.backbone import Backbone
 from models.tsdiff.build import build_tsdiff
+from models.tsdiff.conditional import ConditionalForecaster
 from models.tsdiff.config import BackboneConfig, ConditionalConfig, TSDiffConfig, config_from_dict
+from models.tsdiff.consistency import consistency_loss, distance_to_teacher
 from models.tsdiff.model import SeriesDiffusion
 from models.tsdiff.s4d import S4D
 from models.tsdiff.tsdiff import TSDiff
@@ -12,9 +14,12 @@ __all__ = [
     "Backbone",
     "BackboneConfig",
     "ConditionalConfig",
+    "ConditionalForecaster",
     "SeriesDiffusion",
     "TSDiff",
     "TSDiffConfig",
     "build_tsdiff",
     "config_from_dict",
+    "consistency_loss",
+    "distance_to_teacher",
 ]

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from models.tsdiff.config import BackboneConfig, TSDiffConfig
+from models.tsdiff.conditional import ConditionalForecaster
+from models.tsdiff.config import BackboneConfig, ConditionalConfig, TSDiffConfig
 from models.tsdiff.model import SeriesDiffusion
 from models.tsdiff.tsdiff import TSDiff
 
@@ -18,4 +19,6 @@ def build_tsdiff(config: BackboneConfig) -> SeriesDiffusion:
     """
     if isinstance(config, TSDiffConfig):
         return TSDiff(config)
+    if isinstance(config, ConditionalConfig):
+        return ConditionalForecaster(config)
     raise ValueError(f"no diffusion model of series belongs to {type(config).__name__}.")

@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Forecasters that are told the past: flow matching in few steps, and diffusion as in TSDiff-Cond."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from models.batches import WindowBatch
+from models.diffusion import DDIM, Estimate, Euler, FlowMatching, Process, Sampler, normal_like, window_losses
+from models.tsdiff.backbone import Backbone
+from models.tsdiff.config import ConditionalConfig
+from models.tsdiff.model import SeriesDiffusion, stepwise_process
+from models.tsdiff.priors import WhitePrior, build_prior
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Told:
+    """What a forecaster knows of each window before it forecasts.
+
+    Attributes
+    ----------
+    past
+        Scaled values of the context, 0 where unknown and in the future. Shape ``(batch, length)``.
+    known
+        Which of them are known. Shape ``(batch, length)``, boolean.
+    condition
+        Channels that every block reads. Shape ``(batch, length, num_conditions)``.
+    features
+        What describes the whole window. Shape ``(batch, num_features)``; None where nothing does.
+    """
+
+    past: Tensor
+    known: Tensor
+    condition: Tensor
+    features: Tensor | None
+
+    def repeat(self, times: int) -> Told:
+        """Return each window ``times`` times in a row."""
+        features = None if self.features is None else self.features.repeat_interleave(times, 0)
+        return Told(
+            self.past.repeat_interleave(times, 0),
+            self.known.repeat_interleave(times, 0),
+            self.condition.repeat_interleave(times, 0),
+            features,
+        )
+
+    def rows(self, index: slice) -> Told:
+        """Return some of the windows."""
+        features = None if self.features is None else self.features[index]
+        return Told(self.past[index], self.known[index], self.condition[index], features)
+
+
+class ConditionalForecaster(SeriesDiffusion):
+    """Diffuse the series alone and tell the network its past, its lags, and which of them are known.
+
+    Nothing of the future is told, not even through a lag that is smaller than the prediction length: those
+    entries are masked in training as they must be at prediction.
+
+    Parameters
+    ----------
+    config
+        Hyper-parameters; kept as ``config``.
+
+    References
+    ----------
+    Kollovieh et al. (2023), "Predict, refine, synthesize" for TSDiff-Cond; Kollovieh et al. (2025), "Flow
+    matching with Gaussian process priors for probabilistic time series forecasting" for the flow.
+    """
+
+    config: ConditionalConfig
+    is_future: Tensor
+    is_lag_past: Tensor
+
+    def __init__(self, config: ConditionalConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.process: Process = FlowMatching() if config.dynamics == "flow" else stepwise_process(config)
+        self.prior = build_prior(config)
+        self.has_guess = not isinstance(self.prior, WhitePrior)
+        self.network = Backbone(
+            config,
+            self.channels,
+            num_conditions=2 + 2 * config.num_lags + self.has_guess,
+            num_features=2 if config.is_scale_told else 0,
+            is_condition_early=config.is_condition_early,
+        )
+        place = torch.arange(config.length)
+        lags = torch.tensor(config.lags, dtype=torch.long)
+        self.register_buffer("is_future", place >= config.context_length, persistent=False)
+        self.register_buffer(
+            "is_lag_past", place.unsqueeze(1) - lags < config.context_length, persistent=False
+        )
+
+    @property
+    def channels(self) -> int:
+        """The series alone."""
+        return 1
+
+    def told(self, batch: WindowBatch) -> Told:
+        """Return what the network may know of each window: nothing that depends on its future."""
+        self.check(batch)
+        values, observed = batch.scaled()
+        known = batch.observed & ~self.is_future
+        past = values[..., 0].masked_fill(~known, 0.0)
+        usable = observed[..., 1:] & self.is_lag_past
+        channels = [
+            past.unsqueeze(-1),
+            known.unsqueeze(-1).to(past.dtype),
+            values[..., 1:].masked_fill(~usable, 0.0),
+            usable.to(past.dtype),
+        ]
+        if self.has_guess:
+            channels.append(self.prior.mean(past, known).unsqueeze(-1))
+        features = None
+        if self.config.is_scale_told:
+            features = torch.stack([batch.scale.log(), torch.asinh(batch.loc / batch.scale)], dim=-1)
+        return Told(past, known, torch.cat(channels, dim=-1), features)
+
+    def start(self, told: Told, noise: Tensor) -> Tensor:
+        """Return draws of the prior made of white ``noise``. Shape ``(batch, length, 1)`` in and out."""
+        return self.prior.draw(told.past, told.known, noise.squeeze(-1)).unsqueeze(-1)
+
+    def output(self, x: Tensor, time: Tensor, told: Told, live: Tensor) -> Tensor:
+        """Return what the network says.
+
+        Parameters
+        ----------
+        x
+            Noisy values. Shape ``(batch, length, 1)``.
+        time
+            Shape ``(batch,)``.
+        told
+            What is known of the windows.
+        live
+            Steps whose noisy value the network may see; a gap hides it in training and in sampling.
+            Shape ``(batch, length)``.
+        """
+        seen = x.masked_fill(~live.unsqueeze(-1), 0.0)
+        said: Tensor = self.network(seen, self.process.network_time(time), told.condition, told.features)
+        return said
+
+    def denoise(self, x: Tensor, time: Tensor, told: Told) -> Estimate:
+        """Return clean values and noise as the network sees them when it forecasts.
+
+        Shapes: ``x`` ``(batch, length, 1)``, scaled; ``time`` ``(batch,)``.
+        """
+        live = told.known | self.is_future
+        return self.process.estimate(self.output(x, time, told, live), x, time)
+
+    def window_losses(self, batch: WindowBatch, time: Tensor, noise: Tensor) -> Tensor:
+        """Return the mean squared error of each window over the values that count. Shape ``(batch,)``."""
+        told = self.told(batch)
+        values, _ = batch.scaled()
+        return window_losses(
+            lambda x, time: self.output(x, time, told, batch.observed),
+            self.process,
+            values[..., :1],
+            time,
+            self.start(told, noise),
+            mask=self._counts(batch).unsqueeze(-1),
+            min_snr=self.config.min_snr,
+        )
+
+    def counted(self, batch: WindowBatch) -> Tensor:
+        """Return the number of values that count in each window. Shape ``(batch,)``."""
+        return self._counts(batch).sum(1)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        batch: WindowBatch,
+        num_samples: int,
+        num_steps: int,
+        generator: torch.Generator | None = None,
+        *,
+        sampler: Sampler | None = None,
+        is_antithetic: bool = False,
+        rows_at_once: int = 1024,
+    ) -> Tensor:
+        """Draw forecasts.
+
+        Parameters
+        ----------
+        batch
+            Windows; their future is not read.
+        num_samples
+            Paths of each window, at least 1.
+        num_steps
+            Calls of the network, at least 1.
+        generator
+            Source of all noise; torch's global state where None.
+        sampler
+            By default Euler steps for a flow and DDIM for diffusion in steps.
+        is_antithetic
+            Whether the second half of the paths starts from the first half's noise with the sign turned: the
+            mean of the starts is then exact. Of use with deterministic samplers.
+        rows_at_once
+            Paths that are computed together; a bound of memory. Deterministic samplers give the same numbers
+            whatever it is, up to rounding.
+
+        Returns
+        -------
+        Tensor
+            Paths of the future in the unit of ``target``. Shape ``(batch, num_samples, prediction_length)``.
+
+        Raises
+        ------
+        ValueError
+            If a number is below 1.
+        """
+        if min(num_samples, num_steps, rows_at_once) < 1:
+            found = f"{num_samples}, {num_steps}, {rows_at_once}"
+            raise ValueError(f"num_samples, num_steps and rows_at_once must be at least 1; got {found}.")
+        was_training = self.training
+        self.eval()
+        try:
+            told = self.told(batch).repeat(num_samples)
+            noise = self._noise(batch, num_samples, generator, is_antithetic=is_antithetic)
+            paths = []
+            for first in range(0, len(noise), rows_at_once):
+                rows = slice(first, first + rows_at_once)
+                part = told.rows(rows)
+                drawn = (sampler or self._sampler()).sample(
+                    partial(self.denoise, told=part),
+                    self.process,
+                    self.start(part, noise[rows]),
+                    num_steps,
+                    generator,
+                )
+                paths.append(drawn[:, self.config.context_length :, 0])
+            scaled = torch.cat(paths).view(len(batch), num_samples, self.config.prediction_length)
+            return batch.unscale(scaled)
+        finally:
+            self.train(was_training)
+
+    def _noise(
+        self,
+        batch: WindowBatch,
+        num_samples: int,
+        generator: torch.Generator | None,
+        *,
+        is_antithetic: bool,
+    ) -> Tensor:
+        """Return white noise, all paths of a window beside each other. Shape ``(rows, length, 1)``."""
+        drawn = -(-num_samples // 2) if is_antithetic else num_samples
+        noise = normal_like(batch.target.new_empty(len(batch), drawn, self.config.length), generator)
+        if is_antithetic:
+            noise = torch.cat([noise, -noise], dim=1)[:, :num_samples]
+        return noise.reshape(-1, self.config.length, 1)
+
+    def _sampler(self) -> Sampler:
+        return Euler() if self.config.dynamics == "flow" else DDIM()
+
+    def _counts(self, batch: WindowBatch) -> Tensor:
+        """Return which steps the loss counts. Shape ``(batch, length)``."""
+        return batch.observed & self.is_future if self.config.future_only else batch.observed

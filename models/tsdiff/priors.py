@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a flow begins: white noise, or paths that already look like the window's past."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from models.tsdiff.config import ConditionalConfig
+
+# Share of a process's variance that is white: it keeps matrices invertible and known values a little open.
+NUGGET = 0.01
+# Smallest spread of a prior in units of the scale, so that a constant past leaves something to learn from.
+SMALLEST_SPREAD = 0.02
+
+
+class Prior(nn.Module, ABC):
+    """The noisy end of a flow, given the known values of a window.
+
+    Whatever stands at unknown values is never read, and known ones are those of the context only. All draws
+    are made of white noise that the caller brings, so that equal noise gives equal draws.
+    """
+
+    @abstractmethod
+    def mean(self, past: Tensor, known: Tensor) -> Tensor:
+        """Return the center of the prior. Shape ``(batch, length)``; ``known`` is boolean."""
+
+    @abstractmethod
+    def draw(self, past: Tensor, known: Tensor, noise: Tensor) -> Tensor:
+        """Return a draw made of white ``noise``. Shape ``(batch, length)`` each."""
+
+
+class WhitePrior(Prior):
+    """Standard normal values that know nothing of the past."""
+
+    def mean(self, past: Tensor, known: Tensor) -> Tensor:
+        """Return zeros."""
+        del known
+        return torch.zeros_like(past)
+
+    def draw(self, past: Tensor, known: Tensor, noise: Tensor) -> Tensor:
+        """Return the noise."""
+        del past, known
+        return noise
+
+
+class GaussianProcessPrior(Prior):
+    """A stationary Gaussian process, given the known values of the window.
+
+    Mean and variance are those of the known values. Known steps are drawn close to their values, the future
+    leaves them as the kernel lets it, with the right spread and correlation.
+
+    Parameters
+    ----------
+    kernel
+        Correlation at a distance in steps, float64 in and out; 1 at 0.
+
+    References
+    ----------
+    Kollovieh, Lienen, Luedke, Schwinn and Guennemann (2025), "Flow matching with Gaussian process priors for
+    probabilistic time series forecasting", for the idea.
+    """
+
+    def __init__(self, kernel: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.kernel = kernel
+        # Windows mostly share one pattern of known steps, batch after batch.
+        self._latest: tuple[Tensor, Tensor, Tensor] | None = None
+
+    def mean(self, past: Tensor, known: Tensor) -> Tensor:
+        """Return the mean given the known values. Shape ``(batch, length)``."""
+        return self._draw(past, known, None)
+
+    def draw(self, past: Tensor, known: Tensor, noise: Tensor) -> Tensor:
+        """Return a path given the known values. Shape ``(batch, length)``."""
+        return self._draw(past, known, noise)
+
+    def _draw(self, past: Tensor, known: Tensor, noise: Tensor | None) -> Tensor:
+        center, spread = level_and_spread(past, known)
+        centered = (past - center).masked_fill(~known, 0.0)
+        result = torch.empty_like(past)
+        patterns, pattern_of = torch.unique(known, dim=0, return_inverse=True)
+        for number, pattern in enumerate(patterns):
+            rows = pattern_of == number
+            weights, factor = self._given(pattern, past)
+            path = centered[rows] @ weights.T
+            if noise is not None:
+                path = path + spread[rows] * (noise[rows] @ factor.T)
+            result[rows] = path
+        return center + result
+
+    def _given(self, known: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Return weights of the known values and the factor of what they leave open, ``(length, length)``."""
+        if self._latest is not None:
+            pattern, weights, factor = self._latest
+            if weights.device == like.device and weights.dtype == like.dtype and torch.equal(pattern, known):
+                return weights, factor
+        weights, factor = (values.to(like) for values in self._regress(known))
+        self._latest = (known, weights, factor)
+        return weights, factor
+
+    def _regress(self, known: Tensor) -> tuple[Tensor, Tensor]:
+        """Regress all steps on the known ones, in double precision."""
+        place = torch.arange(len(known), device=known.device, dtype=torch.float64)
+        correlation = self.kernel((place.unsqueeze(1) - place).abs())
+        one = torch.eye(len(known), device=known.device, dtype=torch.float64)
+        with_known = correlation * known
+        among_known = torch.where(known.unsqueeze(1) & known, correlation + NUGGET * one, one)
+        weights = torch.linalg.solve(among_known, with_known.T).T
+        open_ = correlation - weights @ with_known.T + NUGGET * one
+        return weights, torch.linalg.cholesky((open_ + open_.T) / 2)
+
+
+class SeasonalNaivePrior(Prior):
+    """Paths around what was seen a season ago, as far off as that was in the context.
+
+    The spread grows with the square root of the number of seasons that lie between. Steps of the first
+    season, which have nothing before them, are drawn around the level of the window.
+
+    Parameters
+    ----------
+    season
+        Steps of a season; 1 repeats the last value.
+    """
+
+    def __init__(self, season: int) -> None:
+        super().__init__()
+        self.season = season
+
+    def mean(self, past: Tensor, known: Tensor) -> Tensor:
+        """Return what was seen a season ago. Shape ``(batch, length)``."""
+        return self._guess(past, known)[0]
+
+    def draw(self, past: Tensor, known: Tensor, noise: Tensor) -> Tensor:
+        """Return a path around what was seen a season ago. Shape ``(batch, length)``."""
+        mean, seasons = self._guess(past, known)
+        judged = known & (torch.arange(past.shape[1], device=past.device) >= self.season)
+        error = (past - mean).masked_fill(~judged, 0.0)
+        typical = (error.square().sum(1, keepdim=True) / judged.sum(1, keepdim=True).clamp(min=1)).sqrt()
+        _, spread = level_and_spread(past, known)
+        # Nothing to judge by: the past moves as much as it moves.
+        typical = torch.where(judged.any(1, keepdim=True), typical, spread).clamp(min=SMALLEST_SPREAD)
+        return mean + typical * seasons.sqrt() * noise
+
+    def _guess(self, past: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the guess at each step and the number of seasons it looks back."""
+        level, _ = level_and_spread(past, known)
+        guess = level.expand_as(past).contiguous()
+        seasons = torch.ones_like(past)
+        best = torch.where(known, past, guess)
+        age = torch.zeros_like(past).masked_fill(~known, 1.0)
+        for first in range(self.season, past.shape[1], self.season):
+            here = slice(first, first + self.season)
+            width = guess[:, here].shape[1]
+            before = slice(first - self.season, first - self.season + width)
+            guess[:, here] = best[:, before]
+            seasons[:, here] = age[:, before] + 1
+            best[:, here] = torch.where(known[:, here], past[:, here], guess[:, here])
+            age[:, here] = torch.where(known[:, here], torch.zeros_like(age[:, here]), seasons[:, here])
+        return guess, seasons
+
+
+def build_prior(config: ConditionalConfig) -> Prior:
+    """Return the prior that ``config`` names."""
+    length, season = config.prior_length, config.season
+    if config.prior == "ornstein_uhlenbeck":
+        return GaussianProcessPrior(lambda distance: torch.exp(-distance / length))
+    if config.prior == "squared_exponential":
+        return GaussianProcessPrior(lambda distance: torch.exp(-0.5 * (distance / length).square()))
+    if config.prior == "periodic":
+        # A season apart is as close as can be; seasons grow apart over ``prior_length`` of them.
+        return GaussianProcessPrior(
+            lambda distance: torch.exp(
+                -2 * torch.sin(math.pi * distance / season).square() - distance / (length * season)
+            )
+        )
+    if config.prior == "seasonal_naive":
+        return SeasonalNaivePrior(season)
+    return WhitePrior()
+
+
+def level_and_spread(past: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation of the known values, at least ``SMALLEST_SPREAD``.
+
+    Shape ``(batch, 1)`` each; 0 and 1 where nothing is known.
+    """
+    count = known.sum(1, keepdim=True)
+    total = past.masked_fill(~known, 0.0).sum(1, keepdim=True)
+    level = total / count.clamp(min=1)
+    off = (past - level).masked_fill(~known, 0.0)
+    spread = (off.square().sum(1, keepdim=True) / count.clamp(min=1)).sqrt().clamp(min=SMALLEST_SPREAD)
+    return level, torch.where(count > 0, spread, torch.ones_like(spread))
