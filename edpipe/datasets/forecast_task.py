@@ -140,3 +140,18 @@ class ForecastTask:
     def with_validation_in_training(self) -> ForecastTask:
         """Return the task once nothing is left to choose: training ends where the test begins."""
         return replace(self, train_ends=self.test_begins)
+
+    def before_validation(self) -> ForecastTask:
+        """Return the task as it stood before the validation windows, which become its test.
+
+        As many windows before them become its validation, fewer (but one) where the shortest series would
+        keep no training part. Whatever a forecaster does with this task, it has not seen the validation
+        windows.
+        """
+        length = self.prediction_length
+        room = int(self.train_ends.min()) - self.context_length - length
+        rolling = -(-len(self.valid) // max(len(np.unique(self.valid.series)), 1))
+        number = max(min(rolling, room // length), 1)
+        ends = self.train_ends - number * length
+        valid = rolling_windows(self.train_ends, prediction_length=length, num_windows=number)
+        return replace(self, train_ends=ends, valid=valid, test=self.valid)

@@ -25,7 +25,7 @@ METRICS: Final = (
     "crps_exact",
     *(f"coverage_{percent}" for percent in INTERVALS),
     *(f"width_{percent}" for percent in INTERVALS),
-    "nd",
+    "normalized_deviation",
     "mase",
 )
 
@@ -39,7 +39,7 @@ class WindowScores:
     - ``crps_exact``: continuous ranked probability score of all samples or quantiles, divided likewise.
     - ``coverage_50`` and so on: share of steps inside the central interval, its ends included.
     - ``width_50`` and so on: width of the interval divided by the mean absolute value.
-    - ``nd``: absolute error of the median divided by the absolute value.
+    - ``normalized_deviation``: absolute error of the median divided by the absolute value.
     - ``mase``: absolute error of the median divided by that of the seasonal naive one step ahead in
       training; windows of series where that is zero or unknown do not count.
 
@@ -101,7 +101,7 @@ def window_scores(
     tops = {
         "crps": 2 * pinball(deciles, actual, DECILES).mean(axis=1) * count,
         "crps_exact": step_crps(forecasts, actual) * count,
-        "nd": absolute,
+        "normalized_deviation": absolute,
     }
     bottoms = dict.fromkeys(tops, magnitude)
     for percent in INTERVALS:

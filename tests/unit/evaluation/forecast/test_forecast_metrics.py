@@ -65,7 +65,9 @@ def test_crps_equals_gluonts():
         aggregate, _ = Evaluator(quantiles=DECILES, num_workers=0)(iter(frames), iter(theirs))
     found = window_scores(Forecasts.of_samples(windows(6), samples), truth)
     assert found.value("crps") == pytest.approx(aggregate["mean_wQuantileLoss"], rel=1e-5)
-    assert found.value("nd") == pytest.approx(aggregate["ND"], rel=1e-5)
+    assert found.value("normalized_deviation") == pytest.approx(
+        aggregate["abs_error"] / aggregate["abs_target_sum"], rel=1e-5
+    )
 
 
 def test_sample_crps_equals_the_double_sum():
@@ -110,7 +112,7 @@ def test_a_point_forecast_scores_its_absolute_error():
     points, truth = random.normal(size=(2, 6, 3))
     scores = window_scores(Forecasts.of_points(windows(6), points), truth).values()
     expected = pytest.approx(np.abs(np.float32(points) - truth).sum() / np.abs(truth).sum())
-    assert scores["nd"] == scores["crps_exact"] == expected
+    assert scores["normalized_deviation"] == scores["crps_exact"] == expected
     assert scores["crps"] == expected
     assert scores["width_90"] == 0
     assert np.isnan(scores["mase"])

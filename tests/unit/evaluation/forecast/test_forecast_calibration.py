@@ -1,0 +1,126 @@
+"""Calibration: planted mistakes of the spread are undone on windows that were not used to fit."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import norm
+
+from edpipe.datasets.forecasts import PERCENTS, Forecasts
+from edpipe.datasets.series_windows import Windows
+from edpipe.evaluation.forecast.calibration import (
+    QuantileOffsets,
+    SpreadFactor,
+    calibration_from_dict,
+    in_quantiles,
+)
+from edpipe.evaluation.forecast.metrics import window_scores
+
+LENGTH = 6
+
+
+def planted(seed: int, *, too_narrow: float, bias: float, kind: str, num_windows: int = 300):
+    """Truth from normal laws of different size; forecasts with a wrong spread and a shift."""
+    random = np.random.default_rng(seed)
+    size = 10.0 ** random.uniform(-2, 3, num_windows)[:, None]
+    mean = 5 * size * np.ones(LENGTH)
+    spread = size * np.sqrt(np.arange(1, LENGTH + 1))
+    truth = mean + spread * random.normal(size=mean.shape)
+    windows = Windows(np.arange(num_windows), np.full(num_windows, 50))
+    center, width = mean + bias * spread, spread / too_narrow
+    if kind == "samples":
+        draws = random.normal(size=(num_windows, 200, LENGTH))
+        return Forecasts.of_samples(windows, center[:, None] + width[:, None] * draws), truth
+    quantiles = center[:, None] + width[:, None] * norm.ppf(PERCENTS)[:, None]
+    return Forecasts.of_quantiles(windows, quantiles, PERCENTS), truth
+
+
+def coverages(forecasts, truth) -> list[float]:
+    scores = window_scores(forecasts, truth)
+    return [scores.value(f"coverage_{percent}") for percent in (50, 80, 90)]
+
+
+@pytest.mark.parametrize("kind", ["samples", "quantiles"])
+@pytest.mark.parametrize("criterion", ["coverage", "crps"])
+@settings(max_examples=8, deadline=None)
+@given(st.floats(0.4, 3.0), st.integers(0, 1000))
+def test_a_wrong_spread_is_set_right(criterion, kind, too_narrow, seed):
+    fitted = SpreadFactor.fit(*planted(seed, too_narrow=too_narrow, bias=0.0, kind=kind), criterion=criterion)
+    assert fitted.factor == pytest.approx(too_narrow, rel=0.15)
+    forecasts, truth = planted(seed + 1, too_narrow=too_narrow, bias=0.0, kind=kind)
+    found = fitted.apply(forecasts)
+    np.testing.assert_allclose(coverages(found, truth), [0.5, 0.8, 0.9], atol=0.06)
+    np.testing.assert_allclose(found.quantile([0.5]), forecasts.quantile([0.5]), rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["samples", "quantiles"])
+@settings(max_examples=8, deadline=None)
+@given(st.floats(0.4, 3.0), st.floats(-1, 1), st.integers(0, 1000))
+def test_a_wrong_spread_and_a_shift_are_set_right_by_offsets(kind, too_narrow, bias, seed):
+    fitted = QuantileOffsets.fit(*planted(seed, too_narrow=too_narrow, bias=bias, kind=kind))
+    forecasts, truth = planted(seed + 1, too_narrow=too_narrow, bias=bias, kind=kind)
+    found = fitted.apply(forecasts)
+    np.testing.assert_allclose(coverages(found, truth), [0.5, 0.8, 0.9], atol=0.06)
+    before, after = (window_scores(one, truth).value("crps") for one in (forecasts, found))
+    assert after <= before * 1.01
+    assert (np.diff(found.quantile(PERCENTS), axis=1) >= 0).all()
+
+
+def test_the_conformal_factor_covers_new_windows_at_least_as_often_as_it_says():
+    covered = []
+    for seed in range(60):
+        fitted = SpreadFactor.fit(
+            *planted(2 * seed, too_narrow=2.0, bias=0.0, kind="quantiles", num_windows=9)
+        )
+        forecasts, truth = planted(2 * seed + 1, too_narrow=2.0, bias=0.0, kind="quantiles")
+        covered.append(coverages(fitted.apply(forecasts), truth)[2])
+    assert np.mean(covered) >= 0.895
+
+
+def test_steps_have_offsets_of_their_own_where_there_is_enough_to_measure():
+    forecasts, truth = planted(0, too_narrow=1.0, bias=0.0, kind="quantiles")
+    truth = truth + np.arange(LENGTH) * np.abs(forecasts.quantile([0.9]) - forecasts.quantile([0.1]))[:, 0]
+    fitted = QuantileOffsets.fit(forecasts, truth, min_entries=200)
+    median = fitted.offsets[fitted.levels.index(0.5)]
+    assert (np.diff(median) > 0.3).all()
+    pooled = QuantileOffsets.fit(forecasts, truth, min_entries=10**6)
+    np.testing.assert_allclose(pooled.offsets, pooled.offsets[:, :1] * np.ones(LENGTH))
+
+
+def test_paths_keep_their_ranks():
+    forecasts, truth = planted(3, too_narrow=3.0, bias=0.5, kind="samples")
+    found = QuantileOffsets.fit(forecasts, truth).apply(forecasts)
+    order = forecasts.samples.argsort(axis=1)
+    assert (np.diff(np.take_along_axis(found.samples, order, axis=1), axis=1) >= 0).all()
+
+
+def test_unobserved_steps_do_not_count():
+    forecasts, truth = planted(4, too_narrow=2.0, bias=0.0, kind="quantiles")
+    gaps = np.random.default_rng(0).random(truth.shape) < 0.3
+    kept = np.where(gaps, np.nan, truth)
+    lied = np.where(gaps, 1e9, kept)
+    assert SpreadFactor.fit(forecasts, kept).factor < 3
+    assert SpreadFactor.fit(forecasts, lied).factor > 3
+    assert np.isfinite(QuantileOffsets.fit(forecasts, kept).offsets).all()
+    with pytest.raises(ValueError, match="observed"):
+        SpreadFactor.fit(forecasts, np.full(truth.shape, np.nan))
+
+
+def test_points_get_a_spread_from_offsets():
+    forecasts, truth = planted(5, too_narrow=1.0, bias=0.0, kind="quantiles")
+    points = in_quantiles(Forecasts.of_points(forecasts.windows, forecasts.quantile([0.5])[:, 0]))
+    found = QuantileOffsets.fit(points, truth).apply(points)
+    np.testing.assert_allclose(coverages(found, truth), [0.5, 0.8, 0.9], atol=0.04)
+
+
+def test_calibrations_survive_as_plain_numbers():
+    forecasts, truth = planted(6, too_narrow=2.0, bias=0.2, kind="samples")
+    for fitted in (SpreadFactor.fit(forecasts, truth), QuantileOffsets.fit(forecasts, truth)):
+        again = calibration_from_dict(json.loads(json.dumps(fitted.to_dict())))
+        np.testing.assert_array_equal(again.apply(forecasts).values, fitted.apply(forecasts).values)
+    with pytest.raises(ValueError, match="unknown"):
+        calibration_from_dict({"kind": "guess"})
