@@ -26,7 +26,8 @@ def refuse_unknown(data: Any, known: list[str]) -> None:
 class Strict(BaseModel):
     """Settings that refuse keys they do not know."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Defaults take the type of their field as given values do: settings that went through JSON are the same.
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     @model_validator(mode="before")
     @classmethod

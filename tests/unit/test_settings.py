@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,14 @@ def test_every_preset_is_valid(preset):
 def test_settings_survive_json():
     settings = load_settings("smoke", home=Path("elsewhere"))
     assert Settings(**settings.model_dump(mode="json")) == settings
+
+
+def test_settings_that_went_through_json_are_the_same_text():
+    settings = load_settings("smoke")
+    again = Settings(**settings.model_dump(mode="json"))
+    # Digests of these texts name what is made: 0 and 0.0 would make it twice.
+    assert again.model_dump_json() == settings.model_dump_json()
+    assert json.dumps(again.clusters.model_dump()) == json.dumps(settings.clusters.model_dump())
 
 
 def test_a_file_that_is_no_toml_is_refused(tmp_path):
