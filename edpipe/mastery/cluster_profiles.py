@@ -129,8 +129,8 @@ def _strategies(dataset: StrategyDataset, attempts: pl.DataFrame) -> pl.DataFram
         num_strategies=pl.len(),
         typical_row=pl.col("row").first(),
         typical_share=share.first(),
-        # Rounding must not give one strategy an entropy below 0.
-        entropy=(-(share * share.log(2)).sum()).clip(lower_bound=0.0) + 0.0,
+        # Rounding must not give one strategy an entropy below 0, nor one of minus 0.
+        entropy=(share * share.log(2)).sum().clip(upper_bound=0.0).abs(),
     )
     names = np.array(dataset.kc_ids, dtype=object)
     typical = [names[dataset.strategy(row)].tolist() for row in found["typical_row"]]
