@@ -42,6 +42,7 @@ def train_tracked(
 
         def log(epoch: Any) -> None:
             figures = {key: value for key, value in asdict(epoch).items() if key != "epoch"}
-            run.log_metrics(figures, step=epoch.epoch)
+            # Kept from 0, shown from 1.
+            run.log_metrics(figures, step=epoch.epoch + 1)
 
         return train(log)

@@ -122,7 +122,8 @@ def _log_results(run: Run, run_dir: Path, facts: CardFacts) -> None:
         curves = pl.read_csv(run_dir / CURVES_FILE)
         run.log_curve(
             [
-                (int(row["epoch"]), {key: value for key, value in row.items() if _is_number(key, value)})
+                # Kept from 0, shown from 1.
+                (int(row["epoch"]) + 1, {key: value for key, value in row.items() if _is_number(key, value)})
                 for row in curves.iter_rows(named=True)
             ]
         )

@@ -31,7 +31,7 @@ def write_plots(
         figure = Figure(figsize=(7, 4), layout="constrained")
         axes = figure.subplots()
         for name in [column for column in curves.columns if column.endswith("loss")]:
-            axes.plot(curves["epoch"].to_list(), curves[name].to_list(), marker="o", label=name)
+            axes.plot((curves["epoch"] + 1).to_list(), curves[name].to_list(), marker="o", label=name)
         axes.set(xlabel="epoch", ylabel="log loss", title="Learning curves")
         axes.legend()
         files.append(folder / "learning_curves.png")

@@ -51,7 +51,7 @@ class FiniteLoss(Callback):
         if not math.isfinite(loss):
             raise TrainingError(
                 "The training loss is not finite.",
-                where=f"epoch {trainer.current_epoch}, batch {batch_idx}",
+                where=f"epoch {trainer.current_epoch + 1}, batch {batch_idx + 1}",
                 found=repr(loss),
                 expected="a finite number",
                 next_step=f"Lower `{self._family}.learning_rate`; with 16-bit precision, take `32-true`.",

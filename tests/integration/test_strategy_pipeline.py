@@ -229,6 +229,9 @@ def test_mlflow_holds_the_run_with_card_metrics_and_no_pickle(done: Whole) -> No
     assert run.info.status == "FINISHED"
     assert "test/transformer/exact_match" in run.data.metrics
     assert "valid_loss" in run.data.metrics
+    # Epochs are kept from 0 and shown from 1, by training and evaluation alike.
+    steps = [metric.step for metric in client.get_metric_history(run.info.run_id, "valid_loss")]
+    assert set(steps) == set(range(1, done.run.num_epochs + 1))
     names = {file.path for file in client.list_artifacts(run.info.run_id)}
     assert {"model_card.md", "run.json", "curves.csv", "evaluation"} <= names
     folder = Path(mlflow.artifacts.download_artifacts(done.evaluated.version.uri))

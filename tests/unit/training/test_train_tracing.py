@@ -170,7 +170,7 @@ def test_a_loss_that_is_no_number_stops_with_the_state_left(settings, dataset, m
     from models.tracing.attention import AttentionTracer
 
     monkeypatch.setattr(AttentionTracer, "loss", lambda self, batch: self(batch).sum() * float("nan"))
-    with pytest.raises(TrainingError, match=r"(?s)not finite.*epoch 0, batch 0.*Lower"):
+    with pytest.raises(TrainingError, match=r"(?s)not finite.*epoch 1, batch 1.*Lower"):
         train_tracing(with_tracing(settings), dataset=dataset)
 
 
