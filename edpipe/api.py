@@ -10,8 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edpipe.errors import SettingsError, SourceError
-from edpipe.families.raw_data import TUTOR_SOURCES
-from edpipe.raw import RAW_SCHEMAS, landed, refuse_inputs_of_others, refuse_missing_shards
+from edpipe.raw import (
+    RAW_SCHEMAS,
+    TUTOR_SOURCES,
+    landed,
+    refuse_inputs_of_others,
+    refuse_missing_shards,
+)
 from edpipe.setting_groups import closest
 from edpipe.settings import Settings, load_settings
 

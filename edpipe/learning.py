@@ -6,9 +6,17 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edpipe.errors import SettingsError, TrainingError
+from edpipe.advice import train_command
+from edpipe.errors import RegistryError, SettingsError, TrainingError
 from edpipe.families.family import Evaluated, Family, OnMade
-from edpipe.families.runs import comparison_of, finished_runs, model_of, newest_run, run_lines
+from edpipe.families.runs import (
+    comparison_of,
+    finished_runs,
+    is_scored,
+    model_of,
+    newest_run,
+    run_lines,
+)
 from edpipe.families.strategy import StrategyFamily
 from edpipe.families.tracing import TracingFamily
 from edpipe.setting_groups import closest
@@ -24,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MODELS",
     "Evaluated",
+    "champion_lines",
     "comparison",
     "evaluate",
     "family_of",
@@ -248,9 +257,32 @@ def trained_lines(settings: Settings) -> list[str]:
     ]
     runs = [line for model in MODELS for line in run_lines(settings, model)]
     if not runs:
-        return [*told, "Nothing has been trained: run `edpipe train tracing`."]
+        return [*told, f"Nothing has been trained: run `{train_command(settings)}`."]
     reports = sorted(settings.reports_dir.glob("*.html"))
     return [*told, *runs, *(f"Report: {path}." for path in reports)]
+
+
+def champion_lines(settings: Settings) -> list[str]:
+    """Say which version of each family is champion, and how good it was on validation rows.
+
+    The registry is asked only about families that have an evaluated run.
+    """
+    told = []
+    for model, family in FAMILIES.items():
+        if not any(is_scored(run) for run in finished_runs(settings, model)):
+            continue
+        try:
+            chosen = next((one for one in versions(model, settings) if "champion" in one.aliases), None)
+        except RegistryError as error:
+            told.append(f"Champion of {model}: {error.what}")
+            continue
+        if chosen is None:
+            told.append(f"Champion of {model}: none yet, run `edpipe promote {model}`.")
+            continue
+        metric, title = next(iter(family.validation.items()))
+        value = float(chosen.tags.get(f"valid.{metric}", "nan"))
+        told.append(f"Champion of {model}: version {chosen.version}, {title} {value:.4f}.")
+    return told
 
 
 def comparison(run_dir: Path, *, split: str = "test", subset: str = "all") -> pl.DataFrame:
@@ -320,7 +352,6 @@ def warnings_of(
     """
     settings = settings or load_settings()
     from edpipe.evaluation.results import Evaluation
-    from edpipe.families.runs import is_scored
 
     known = [one for one in versions(model, settings) if version in (None, one.version)]
     folder = settings.runs_dir / known[-1].run_key if known else None

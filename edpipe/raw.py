@@ -18,6 +18,7 @@ from edpipe.errors import SourceError
 
 MANIFEST_FILE = "manifest.json"
 MANIFEST_VERSION = 1
+TUTOR_SOURCES = ("kddcup", "datashop", "mathia")
 
 # Column types are DuckDB's names; `student_id` stands only in member names of EdNet's archives, and
 # `source_row` counts the data rows of one member or file from 1, rejected rows included.

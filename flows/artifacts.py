@@ -31,7 +31,7 @@ def reconciliation(settings: edpipe.Settings) -> None:
 
 def made(key: str, what: Made) -> str:
     """Show what a step made as a table, and return its folder."""
-    description = "\n\n".join([what.title, *what.words])
+    description = "\n\n".join(filter(None, [what.title, *what.words, what.caption]))
     create_table_artifact(key=key, table=what.rows.to_dicts(), description=description)
     return str(what.folder)
 

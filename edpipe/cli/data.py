@@ -175,10 +175,10 @@ def status(context: typer.Context, form: FormatFlag = Format.table) -> None:
     Example: `edpipe status`.
     """
     from edpipe import status as verb
-    from edpipe.learning import trained_lines
+    from edpipe.learning import champion_lines, trained_lines
 
     settings = settings_of(context)
     found = verb(settings)
     emit(found.rows(), form, title="Published relations")
-    for line in [*found.lines(), *trained_lines(settings)]:
+    for line in [*found.lines(), *trained_lines(settings), *champion_lines(settings)]:
         say(line)

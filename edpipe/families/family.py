@@ -45,6 +45,8 @@ class Made:
         Where it is kept.
     is_new
         False if it was there already.
+    caption
+        What the columns of the table mean.
     """
 
     title: str
@@ -52,6 +54,13 @@ class Made:
     words: tuple[str, ...]
     folder: Path
     is_new: bool
+    caption: str = ""
+
+    @property
+    def line(self) -> str:
+        """What it is and where, in one line."""
+        first = self.words[0].rstrip(".")
+        return first if str(self.folder) in first else f"{first}; in {self.folder}"
 
 
 OnMade = Callable[[Made], None]

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from edpipe.settings import Settings
     from edpipe.training.run import TrainingRun
 
-TUTOR_SOURCES = ("kddcup", "datashop", "mathia")
-
 
 def is_synthetic(settings: Settings, source: str) -> bool:
     """Tell whether all raw rows of a source are synthetic, as their licences say."""

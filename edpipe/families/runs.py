@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edpipe.advice import train_command
 from edpipe.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def newest_run(settings: Settings, model: str | None = None, *, evaluated: bool 
             f"No {'model' if model is None else f'{model} model'} has been trained yet.",
             where=str(settings.runs_dir),
             expected="the folder of a finished run",
-            next_step=f"Run `edpipe train {model or 'tracing'}`.",
+            next_step=f"Run `{train_command(settings, model or 'tracing')}`.",
         )
     if evaluated:
         finished = [one for one in finished if is_scored(one)] or finished

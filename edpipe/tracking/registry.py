@@ -111,8 +111,26 @@ def register(
 
 
 def versions(settings: Settings, name: str = "tracing") -> list[ModelVersion]:
-    """Return all versions, oldest first; empty if nothing is registered."""
-    return _search(open_client(settings), name)
+    """Return all versions, oldest first; empty if nothing is registered.
+
+    Raises
+    ------
+    RegistryError
+        If the registry does not answer.
+    """
+    client = open_client(settings)
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return _search(client, name)
+    except MlflowException as error:
+        raise RegistryError(
+            "The registry does not answer.",
+            where=settings.mlflow_uri,
+            found=str(error).splitlines()[0],
+            expected="an MLflow store that can be read",
+            next_step="Check `tracking_uri`; `edpipe doctor` looks at servers.",
+        ) from error
 
 
 def champion(settings: Settings, name: str = "tracing") -> ModelVersion:

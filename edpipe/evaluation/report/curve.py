@@ -24,7 +24,7 @@ def training(trained: Trained) -> Section:
     curves = trained.curves
     figure = None if curves is None else training_figure("training-curve", "Training curve", curves, PANELS)
     if figure is None:
-        return missing(name, title, "No training curve: run `edpipe train tracing`.")
+        return missing(name, title, f"No training curve: run `{trained.command}`.")
     return Section(name, title, figures=[figure])
 
 
@@ -38,12 +38,13 @@ def training_figure(
     name, title
         Of the figure.
     curves
-        One row an epoch.
+        One row an epoch, from 0 as they are kept; -1 is before training. Shown from 1.
     panels
         Title of each panel, with its columns and the number of their color.
     """
     if curves.is_empty() or "epoch" not in curves.columns:
         return None
+    curves = curves.with_columns(pl.col("epoch") + 1)
     colors = {
         column: color
         for known in panels.values()

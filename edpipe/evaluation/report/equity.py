@@ -8,7 +8,7 @@ from edpipe.evaluation.report.drawing import Drawing, Panel, padded
 from edpipe.evaluation.report.intervals import interval
 from edpipe.evaluation.report.numbers import absent, decimal, whole
 from edpipe.evaluation.report.page import Cell, Figure, Section, Table, missing
-from edpipe.evaluation.report.scores import NOT_TRAINED
+from edpipe.evaluation.report.scores import not_trained
 from edpipe.evaluation.report.trained import Trained
 
 GROUPS = ("low", "middle", "high")
@@ -25,7 +25,7 @@ def equity(trained: Trained) -> Section:
     """Compare scores between students with low, middle and high mastery."""
     name, title = "equity", "Equity"
     if not trained.models:
-        return missing(name, title, NOT_TRAINED)
+        return missing(name, title, not_trained(trained))
     rows = [row for group in (*GROUPS, "gap") for row in trained.scores(f"mastery:{group}").to_dicts()]
     if not any(row["subset"] != "mastery:gap" for row in rows):
         return missing(name, title, "This evaluation has no mastery groups: too few students for thirds.")

@@ -17,9 +17,6 @@ METRICS = (
     ("Accuracy ↑", "accuracy", True),
     ("ECE ↓", "calibration_error", False),
 )
-NOT_TRAINED = (
-    "No tracer has been trained and evaluated yet: run `edpipe train tracing`, then `edpipe evaluate`."
-)
 SPLITS = {"test": "test students", "valid": "validation students", "train": "training students"}
 SUBSETS = (("all", "All answers"), ("first_rows", "First row of each repeated problem only"))
 
@@ -27,7 +24,7 @@ SUBSETS = (("all", "All answers"), ("first_rows", "First row of each repeated pr
 def scores(trained: Trained) -> Section:
     """Compare the tracer with every baseline, with intervals, and show calibration."""
     if not trained.models:
-        return missing("models", "Models", NOT_TRAINED)
+        return missing("models", "Models", not_trained(trained))
     tables, figures = [], []
     for subset, caption in SUBSETS:
         frame = trained.scores(subset)
@@ -37,6 +34,14 @@ def scores(trained: Trained) -> Section:
     if trained.evaluation is not None and len(trained.evaluation.calibration):
         figures.append(_calibration(trained, trained.evaluation.calibration))
     return Section("models", "Models", words=_words(trained), tables=tables, figures=figures)
+
+
+def not_trained(trained: Trained) -> str:
+    """Say that there is no evaluated tracer, and how to get one."""
+    return (
+        f"No tracer has been trained and evaluated yet: run `{trained.command}`, then "
+        "`edpipe evaluate tracing`."
+    )
 
 
 def _words(trained: Trained) -> list[str]:

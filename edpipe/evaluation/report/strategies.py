@@ -11,7 +11,7 @@ from edpipe.evaluation.report.strategy_budget import strategy_budget
 from edpipe.evaluation.report.strategy_clusters import RELATION, strategy_clusters
 from edpipe.evaluation.report.strategy_equity import strategy_equity
 from edpipe.evaluation.report.strategy_run import StrategyRun
-from edpipe.evaluation.report.strategy_scores import NAME, NOT_TRAINED, TITLE, beaten, enough, strategy_scores
+from edpipe.evaluation.report.strategy_scores import NAME, TITLE, beaten, enough, not_trained, strategy_scores
 
 CURVES = {
     "Loss a KC (nats)": {"train_loss": "1", "valid_loss": "2"},
@@ -23,7 +23,7 @@ def strategies(published: Published, run: StrategyRun) -> list[Section]:
     """Return the sections on strategies; one that says what is missing where there is nothing at all."""
     is_trained = bool(run.trained.key)
     if not is_trained and not published.has(RELATION):
-        return [missing(NAME, TITLE, NOT_TRAINED)]
+        return [missing(NAME, TITLE, not_trained(run))]
     scored = strategy_scores(run)
     curves = run.trained.curves
     if curves is not None:

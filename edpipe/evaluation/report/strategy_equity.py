@@ -9,7 +9,7 @@ from edpipe.evaluation.report.intervals import Row, ends, interval, score_cell
 from edpipe.evaluation.report.numbers import absent, decimal, percent, whole
 from edpipe.evaluation.report.page import Cell, Figure, Section, Table, missing
 from edpipe.evaluation.report.strategy_run import EXACT, StrategyRun
-from edpipe.evaluation.report.strategy_scores import NOT_TRAINED, gain_cell
+from edpipe.evaluation.report.strategy_scores import gain_cell, not_trained
 
 NAME, TITLE = "strategy-equity", "Equity of strategies"
 PREFIX = "mastery:"
@@ -33,7 +33,7 @@ Rows = dict[tuple[str, str, str], Row]
 def strategy_equity(run: StrategyRun) -> Section:
     """Compare exact match between students of low and high mastery."""
     if run.predictor is None:
-        return missing(NAME, TITLE, NOT_TRAINED)
+        return missing(NAME, TITLE, not_trained(run))
     rows = _rows(run)
     found = {group for _, group, _ in rows if group not in KINDS}
     groups = [*(group for group in ORDER if group in found), *sorted(found - set(ORDER))]

@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from edpipe.advice import train_command
 from edpipe.evaluation.report.intervals import Row
 from edpipe.evaluation.report.trained import Trained, read_trained
 from edpipe.evaluation.results import EVALUATION_FOLDER
@@ -77,7 +78,7 @@ class StrategyRun:
 
 def read_strategy_run(run_dir: Path | None, settings: Settings) -> StrategyRun:
     """Read what exists of a run, its embedding and its clusters; None gives nothing."""
-    trained = read_trained(run_dir, ranking=EXACT)
+    trained = read_trained(run_dir, ranking=EXACT, command=train_command(settings, "strategy"))
     if run_dir is None:
         return StrategyRun(trained)
     evaluation = run_dir / EVALUATION_FOLDER

@@ -11,10 +11,6 @@ from edpipe.evaluation.report.page import Cell, Figure, Section, Table, missing
 from edpipe.evaluation.report.strategy_run import EXACT, StrategyRun
 
 NAME, TITLE = "strategies", "Strategies"
-NOT_TRAINED = (
-    "No predictor of strategies has been trained and evaluated: ingest the log of a tutor, then "
-    "`edpipe train strategy` and `edpipe evaluate strategy`."
-)
 # Column title, metric, and whether more is better.
 METRICS = (
     ("Exact ↑", EXACT, True),
@@ -40,7 +36,7 @@ def strategy_scores(run: StrategyRun) -> Section:
     """Compare the predictor with every baseline: tables, intervals, calibration of confidence."""
     trained = run.trained
     if run.predictor is None:
-        return missing(NAME, TITLE, NOT_TRAINED)
+        return missing(NAME, TITLE, not_trained(run))
     tables = [_table(run, trained.scores("all"), SUBSETS["all"])]
     gains = _gains(run)
     if gains.rows:
@@ -55,6 +51,14 @@ def strategy_scores(run: StrategyRun) -> Section:
     else:
         words.append("The calibration of the predictor's confidence was not measured.")
     return Section(NAME, TITLE, words=words, tables=tables, folded=folded, figures=figures)
+
+
+def not_trained(run: StrategyRun) -> str:
+    """Say that there is no evaluated predictor, and how to get one."""
+    return (
+        "No predictor of strategies has been trained and evaluated: ingest the log of a tutor, then "
+        f"`{run.trained.command}` and `edpipe evaluate strategy`."
+    )
 
 
 def enough(run: StrategyRun) -> list[str]:

@@ -19,7 +19,7 @@ CURVES_FILE = "curves.csv"
 class Trained:
     """One training run: its facts, its curve, and its evaluation, each where it exists.
 
-    ``ranking`` is the metric that orders the models, the best (highest) first.
+    ``ranking`` is the metric that orders the models, the best (highest) first; ``command`` trains one.
     """
 
     key: str = ""
@@ -27,6 +27,7 @@ class Trained:
     curves: pl.DataFrame | None = None
     evaluation: Evaluation | None = None
     ranking: str = "auc"
+    command: str = "edpipe train tracing"
 
     @property
     def split(self) -> str | None:
@@ -60,13 +61,13 @@ class Trained:
         return [model for model in self.models if model not in baselines] or self.models
 
 
-def read_trained(run_dir: Path | None, *, ranking: str = "auc") -> Trained:
+def read_trained(run_dir: Path | None, *, command: str, ranking: str = "auc") -> Trained:
     """Read what exists below ``run_dir``; None gives an empty run."""
     if run_dir is None or not run_dir.is_dir():
-        return Trained(ranking=ranking)
+        return Trained(ranking=ranking, command=command)
     facts_file, curves_file = run_dir / RUN_FILE, run_dir / CURVES_FILE
     facts = json.loads(facts_file.read_text("utf-8")) if facts_file.exists() else {}
     curves = pl.read_csv(curves_file) if curves_file.exists() else None
     evaluated = (run_dir / EVALUATION_FOLDER / SUMMARY_FILE).exists()
     evaluation = Evaluation.load(run_dir) if evaluated else None
-    return Trained(run_dir.name, facts, curves, evaluation, ranking)
+    return Trained(run_dir.name, facts, curves, evaluation, ranking, command)

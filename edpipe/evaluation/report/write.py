@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
+from edpipe.advice import train_command
 from edpipe.evaluation.report.activity import activity
 from edpipe.evaluation.report.curve import training
 from edpipe.evaluation.report.equity import equity
@@ -27,6 +30,7 @@ from edpipe.settings import Settings
 REPORT_FILE = "report.html"
 MODELS = "select distinct model_name, model_version from predictions.kc_mastery order by all"
 NOT_SHOWN = ("format", "run_key")
+NO_LICENCE = "none: "
 
 
 def write_report(
@@ -67,8 +71,9 @@ def write_report(
     """
     output = output or settings.reports_dir / REPORT_FILE
     published = Published(query or _published_query(settings))
+    trained = read_trained(run_dir, command=train_command(settings))
     predictor = read_strategy_run(strategy_run_dir, settings)
-    text = _page(settings, published, read_trained(run_dir), predictor).render()
+    text = _page(settings, published, trained, predictor).render()
     output.parent.mkdir(parents=True, exist_ok=True)
     temporary = output.with_name(f".{output.name}.tmp")
     temporary.write_text(text, encoding="utf-8")
@@ -116,10 +121,17 @@ def _page(settings: Settings, published: Published, trained: Trained, predictor:
 
 
 def _licences(settings: Settings) -> list[str]:
-    lines = {
-        f"{manifest.source}: {manifest.licence}" for manifest in landed(settings.raw_dir) if manifest.licence
-    }
-    return sorted(lines)
+    """Say whose data are under which licence, each licence once."""
+    sources: dict[str, list[str]] = {}
+    for manifest in landed(settings.raw_dir):
+        if manifest.licence and manifest.source not in sources.setdefault(manifest.licence, []):
+            sources[manifest.licence].append(manifest.source)
+    return [
+        f"Data of {' and '.join(names)}: {rest}, no licence"
+        if (rest := licence.removeprefix(NO_LICENCE)) != licence
+        else f"Data of {' and '.join(names)}: {licence}"
+        for licence, names in sources.items()
+    ]
 
 
 def _model_figures(trained: Trained) -> list[tuple[str, str, str]]:
@@ -140,10 +152,16 @@ def _details(*runs: Trained) -> list[tuple[str, str]]:
             facts.append(("test split opened", f"{openings} time{'s' if openings != 1 else ''} for this run"))
         facts += [
             (name.replace("_", " "), text)
-            for name, value in run.facts.items()
+            for name, value in _counted_from_1(run.facts).items()
             if name not in NOT_SHOWN and (text := _plain(value))
         ]
     return facts
+
+
+def _counted_from_1(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the facts of a run with the best epoch as it is shown; 0 is before training."""
+    best = facts.get("best_epoch")
+    return {**facts, "best_epoch": best + 1} if isinstance(best, int) else dict(facts)
 
 
 def _plain(value: object) -> str:

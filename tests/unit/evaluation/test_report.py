@@ -238,6 +238,13 @@ def test_a_home_without_training_says_so(settings, query):
     assert "<svg" in section(text, "over-time")
 
 
+def test_the_command_that_is_advised_names_the_source_that_is_there(settings, query):
+    write_manifest(settings.raw_dir, Manifest("kddcup", "steps", "f", inputs=[], shards=[]))
+    text = write_report(settings, run_dir=None, query=query).read_text("utf-8")
+    for name in ("models", "equity", "training"):
+        assert "edpipe train tracing --source kddcup" in words(section(text, name))
+
+
 def test_a_run_without_evaluation_shows_its_curve(settings, query, tmp_path):
     run = tmp_path / "run-2"
     run.mkdir()
@@ -245,6 +252,9 @@ def test_a_run_without_evaluation_shows_its_curve(settings, query, tmp_path):
     text = write_report(settings, run_dir=run, query=query).read_text("utf-8")
     assert "<svg" in section(text, "training-curve")
     assert "edpipe evaluate" in words(section(text, "models"))
+    # The file counts epochs from 0, readers from 1.
+    table = section(text, "training-curve").split("<details>")[1]
+    assert re.findall(r'<th scope=row class="number">(\d+)<', table) == ["1", "2"]
 
 
 @pytest.mark.parametrize(
@@ -289,7 +299,15 @@ def test_the_licence_of_each_source_is_shown(settings, query):
     manifest = Manifest("ednet", "kt1", "f", inputs=[], shards=[], licence="CC BY-NC 4.0")
     write_manifest(settings.raw_dir, manifest)
     text = write_report(settings, run_dir=None, query=query).read_text("utf-8")
-    assert "ednet: CC BY-NC 4.0" in text
+    assert "· Data of ednet: CC BY-NC 4.0<" in text
+
+
+def test_synthetic_data_are_said_to_be_so_once(settings, query):
+    for source, relation in (("ednet", "kt1"), ("ednet", "kt2"), ("kddcup", "steps")):
+        manifest = Manifest(source, relation, "f", inputs=[], shards=[], licence="none: synthetic students")
+        write_manifest(settings.raw_dir, manifest)
+    text = write_report(settings, run_dir=None, query=query).read_text("utf-8")
+    assert "· Data of ednet and kddcup: synthetic students, no licence<" in text
 
 
 def test_nothing_published_is_an_error_that_names_it(settings):

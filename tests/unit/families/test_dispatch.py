@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
+from mlflow.exceptions import MlflowException
 
 import edpipe
 from edpipe import learning
 from edpipe.errors import SettingsError, TrainingError
 from edpipe.learning import FAMILIES, MODELS, models_on
+from edpipe.tracking.registry import ModelVersion
 
 
 class AskedError(Exception):
@@ -75,6 +78,34 @@ def test_families_are_those_whose_source_is_there(settings):
     assert models_on(settings, ["ednet"]) == ["tracing"]
     assert models_on(settings, ["kddcup", "ednet"]) == ["tracing", "strategy"]
     assert models_on(settings, ["mathia"]) == []
+
+
+def test_status_names_the_champion_and_its_first_validation_metric(settings, monkeypatch):
+    folder = write_run(settings, "strategy")
+    assert learning.champion_lines(settings) == []
+    (folder / "evaluation").mkdir()
+    (folder / "evaluation" / "summary.json").write_text("{}")
+    known = ModelVersion("strategy", 3, "id", "key", "source", {"valid.log_loss": "0.51239"})
+    monkeypatch.setattr(learning, "versions", lambda *_: [known])
+    assert learning.champion_lines(settings) == [
+        "Champion of strategy: none yet, run `edpipe promote strategy`."
+    ]
+    monkeypatch.setattr(learning, "versions", lambda *_: [replace(known, aliases=("champion",))])
+    assert learning.champion_lines(settings) == [
+        "Champion of strategy: version 3, valid log loss a token 0.5124."
+    ]
+
+
+def test_status_goes_on_where_the_registry_does_not_answer(settings, monkeypatch):
+    folder = write_run(settings, "tracing")
+    (folder / "evaluation").mkdir()
+    (folder / "evaluation" / "summary.json").write_text("{}")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise MlflowException("no answer")
+
+    monkeypatch.setattr("edpipe.tracking.registry._search", refuse)
+    assert learning.champion_lines(settings) == ["Champion of tracing: The registry does not answer."]
 
 
 def test_status_tells_embeddings_clusters_and_runs_of_both_families(settings):

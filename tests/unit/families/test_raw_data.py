@@ -6,7 +6,8 @@ import pytest
 
 import edpipe
 from edpipe.errors import SettingsError
-from edpipe.families.raw_data import TUTOR_SOURCES, refuse_absent_source
+from edpipe.families.raw_data import refuse_absent_source
+from edpipe.raw import TUTOR_SOURCES
 from edpipe.sources.synthetic import draw_tutor_world, write_ednet, write_kddcup
 
 
