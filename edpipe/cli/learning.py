@@ -10,7 +10,6 @@ import typer
 
 from edpipe.cli.context import settings_of
 from edpipe.cli.output import Format, emit, rows_of, say
-from edpipe.cli.representing import show_made
 
 if TYPE_CHECKING:
     from edpipe.families.family import Family
@@ -33,7 +32,11 @@ def train(
     context: typer.Context,
     model: Model,
     source: Annotated[
-        str | None, typer.Option(help="Source: ednet, assistments; of strategies kddcup, datashop, mathia.")
+        str | None,
+        typer.Option(
+            help="Ingested source to learn from. tracing: ednet (the default), assistments, kddcup, "
+            "datashop or mathia; strategy: kddcup (the default), datashop or mathia."
+        ),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start anew instead of going on.")] = False,
     dry_run: DryRun = False,
@@ -43,9 +46,10 @@ def train(
 
     Example: `edpipe train tracing`, `edpipe --preset full --set tracing.model=dkt train tracing`,
     `edpipe train strategy --source kddcup`. A predictor of strategies needs an embedding and clusters, which
-    are made on the way. Formats for machines give one row, the run.
+    are made on the way, with a line each. Formats for machines give one row, the run.
     """
     from edpipe import train as verb
+    from edpipe.datasets.strategy_lengths import single_step_words
 
     family, settings = _family(context, model, source)
     run = verb(
@@ -53,7 +57,7 @@ def train(
         settings,
         resume=not fresh,
         dry_run=dry_run,
-        on_made=lambda made: show_made(made, form, with_rows=form is Format.table),
+        on_made=lambda made: say(made.line),
     )
     kind = {"tracing": "tracer", "strategy": "predictor"}[family.name]
     if not run.run_key:
@@ -65,11 +69,14 @@ def train(
         return
     figures = ", ".join(f"{name} {value:.4f}" for name, value in run.metrics.items())
     say(f"{'Trained' if run.is_new else 'Trained before'}: {facts}")
-    say(f"Best epoch (from 0) {run.best_epoch} of {run.num_epochs}: {figures}")
+    best = 0 if run.best_epoch is None else run.best_epoch + 1
+    say(f"Best epoch {best or '0 (before training)'} of {run.num_epochs}: {figures}")
+    if words := single_step_words(float(run.data.get("single_step_share", 0.0))):
+        say(words)
     say(f"Run: {run.run_dir}")
     if form is not Format.table:
         columns = ("model", "run_key", "source", "best_epoch", "num_epochs", "num_parameters", "run_dir")
-        emit([{**rows_of([run], columns)[0], **run.metrics}], form)
+        emit([{**rows_of([run], columns)[0], "best_epoch": best, **run.metrics}], form)
 
 
 def evaluate(

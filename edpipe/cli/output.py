@@ -39,13 +39,18 @@ def rows_of(items: Iterable[Any], columns: Sequence[str]) -> list[dict[str, Any]
     return [{column: _plain(getattr(item, column)) for column in columns} for item in items]
 
 
-def emit(rows: pl.DataFrame | list[dict[str, Any]], form: Format, *, title: str = "") -> None:
+def emit(
+    rows: pl.DataFrame | list[dict[str, Any]], form: Format, *, title: str = "", caption: str = ""
+) -> None:
     """Print rows on stdout.
 
-    A table shows at most 200 rows and says how many there are; the other formats give all.
+    A table shows at most 200 rows and says how many there are; the other formats give all. A caption
+    says below the table what its columns mean.
     """
     if form is Format.table:
         _print_table(rows, title)
+        if caption:
+            _console().print(caption, markup=False)
         return
     import polars as pl
 
@@ -87,14 +92,18 @@ def _print_table(rows: pl.DataFrame | list[dict[str, Any]], title: str) -> None:
         table.add_column(column, justify="right" if column in numeric else "left", overflow="fold")
     for row in shown:
         table.add_row(*(_text(row[column], column) for column in columns))
-    # A pipe has no width; a narrow default would cut the values.
-    console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE, highlight=False)
+    console = _console()
     if len(columns) * NARROWEST_COLUMN > console.width:
         _print_records(console, shown, columns, title)
     else:
         console.print(table)
     if count > MAX_TABLE_ROWS:
         say(f"{count:,} rows; the first {MAX_TABLE_ROWS} are shown. `--format csv` gives all.")
+
+
+def _console() -> Console:
+    # A pipe has no width; a narrow default would cut the values.
+    return Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE, highlight=False)
 
 
 def _print_records(console: Console, rows: list[dict[str, Any]], columns: Sequence[str], title: str) -> None:
@@ -115,7 +124,8 @@ def _text(value: Any, column: str = "") -> str:
         # Keys and ids are copied into queries, which take no separators.
         return str(value) if column.endswith(("_id", "_key")) else f"{value:,}"
     if isinstance(value, float):
-        return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+        # Adding nothing takes the sign of a zero.
+        return f"{value + 0.0:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
     return str(value)
 
 

@@ -37,7 +37,7 @@ def embed(
     from edpipe import embed as verb
 
     settings = settings_of(context, strategy={"source": source})
-    show_made(verb(settings, dry_run=dry_run), form)
+    _show(verb(settings, dry_run=dry_run), form)
 
 
 def cluster(
@@ -54,12 +54,12 @@ def cluster(
     from edpipe import cluster as verb
 
     settings = settings_of(context, strategy={"source": source})
-    show_made(verb(settings, dry_run=dry_run), form)
+    _show(verb(settings, dry_run=dry_run), form)
 
 
-def show_made(made: Made, form: Format, *, with_rows: bool = True) -> None:
+def _show(made: Made, form: Format) -> None:
     """Print the table of what was made on stdout, and the rest on stderr."""
-    if with_rows and made.rows.height:
-        emit(made.rows, form, title=made.title)
+    if made.rows.height:
+        emit(made.rows, form, title=made.title, caption=made.caption)
     for line in made.words:
         say(line)

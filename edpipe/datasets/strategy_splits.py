@@ -36,6 +36,12 @@ class StrategySplit:
     valid: Places
     test: Places
 
+    @property
+    def rows(self) -> Places:
+        """Rows of all three parts, rising."""
+        rows: Places = np.sort(np.concatenate([self.train, self.valid, self.test]))
+        return rows
+
     def parts(self, num_attempts: int) -> pl.Series:
         """Return the part of each of a dataset's attempts: train, valid, test or outside."""
         part = np.full(num_attempts, OUTSIDE, dtype=object)

@@ -10,6 +10,7 @@ import numpy as np
 
 from edpipe.datasets.samplers import NEEDS_CLUSTERS, Pool, budget_of, make_sampler
 from edpipe.datasets.strategy import Places
+from edpipe.datasets.strategy_lengths import single_step_share
 from edpipe.families.strategy_parts import (
     Attempts,
     made_clusters,
@@ -140,6 +141,7 @@ def _facts(
         "num_sampled": num_sampled,
         "num_valid": len(split.valid),
         "num_test": len(split.test),
+        "single_step_share": single_step_share(attempts.dataset, split.rows),
     }
 
 

@@ -9,6 +9,7 @@ import polars as pl
 
 from edpipe.datasets.predicted import PredictedStrategies
 from edpipe.datasets.strategy import Places, StrategyDataset
+from edpipe.datasets.strategy_lengths import single_step_share, single_step_words
 from edpipe.datasets.strategy_splits import StrategySplit
 from edpipe.evaluation.results import EVALUATION_FOLDER, Evaluation, is_evaluated, record_opening
 from edpipe.evaluation.strategy.baselines import StrategyBaseline, lookup, strategy_baselines
@@ -111,7 +112,10 @@ def evaluate_strategies(
     evaluation = Evaluation(
         metrics=metrics,
         calibration=parts["test"].calibration,
-        warnings=tuple(_warnings(metrics, learned, parts["test"].paired)),
+        warnings=(
+            *filter(None, [single_step_words(single_step_share(dataset, split.rows))]),
+            *_warnings(metrics, learned, parts["test"].paired),
+        ),
         summary={
             "splits": list(parts),
             "split_kind": split.kind,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -12,9 +13,17 @@ from typer.testing import CliRunner
 import edpipe
 from edpipe.cli import app
 from edpipe.families.family import Made
+from edpipe.tracking.registry import ModelVersion
 from edpipe.training.run import TrainingRun
 
-MADE = Made("Estimators", pl.DataFrame({"estimator": ["mean", "bkt"]}), ("Embedded.",), Path("folder"), True)
+MADE = Made(
+    "Estimators",
+    pl.DataFrame({"estimator": ["mean", "bkt"]}),
+    ("Embedded.", "More."),
+    Path("folder"),
+    is_new=True,
+    caption="estimator: how mastery is estimated.",
+)
 RUN = TrainingRun(
     run_dir=Path("runs/key"),
     run_key="key",
@@ -63,6 +72,7 @@ def run(*arguments: str):
 def test_what_was_made_is_a_table_on_stdout_and_words_on_stderr(command, asked):
     shown = run(command, "--source", "mathia")
     assert "bkt" in shown.stdout
+    assert "estimator: how mastery is estimated." in shown.stdout
     assert "Embedded." not in shown.stdout
     assert "Embedded." in shown.stderr
     assert asked["settings"].strategy.source == "mathia"
@@ -76,11 +86,16 @@ def test_rows_for_machines_are_one_document(asked):
     (row,) = json.loads(run("train", "strategy", "--format", "json").stdout)
     assert row["run_key"] == "key"
     assert row["valid_loss"] == 0.25
+    assert row["best_epoch"] == 3
 
 
-def test_training_a_predictor_shows_what_was_made_on_the_way(asked):
+def test_training_a_predictor_shows_a_line_for_what_was_made_on_the_way(asked):
     shown = run("train", "strategy", "--source", "datashop", "--fresh")
-    assert "bkt" in shown.stdout
+    assert shown.stdout == ""
+    assert shown.stderr.splitlines()[0] == "Embedded; in folder"
+    assert "More." not in shown.stderr
+    # Kept from 0, shown from 1.
+    assert "Best epoch 3 of 5" in shown.stderr
     assert "transformer predictor, 1,234 parameters, run key" in shown.stderr
     assert asked["model"] == "strategy"
     assert asked["settings"].strategy.source == "datashop"
@@ -94,8 +109,34 @@ def test_a_source_goes_to_the_family_that_is_trained(asked):
     assert asked["settings"].strategy.source == "kddcup"
 
 
-def test_a_run_that_has_no_name_yet_is_said_so(asked, monkeypatch):
-    from dataclasses import replace
+def test_weights_before_training_and_attempts_of_one_step_are_told(asked, monkeypatch):
+    found = replace(RUN, best_epoch=-1, data={"single_step_share": 0.75})
+    monkeypatch.setattr(edpipe, "train", lambda *_, **__: found)
+    told = run("train", "strategy").stderr
+    assert "Best epoch 0 (before training) of 5" in told
+    assert "75% of the attempts have a single step" in told
 
+
+def test_scoring_tells_the_rows_of_each_table(monkeypatch, tmp_path):
+    file = tmp_path / "strategies" / "part-0.parquet"
+    file.parent.mkdir()
+
+    def score(*_: object) -> list[Path]:
+        pl.DataFrame({"x": range(1234)}).write_parquet(file)
+        return [file]
+
+    champion = ModelVersion("strategy", 4, "id", "key", "source", aliases=("champion",))
+    monkeypatch.setattr(edpipe, "score", score)
+    monkeypatch.setattr(edpipe, "versions", lambda *_: [champion])
+    monkeypatch.setattr(edpipe, "publish", lambda *_: Path("published.duckdb"))
+    told = run("score", "strategy").stderr.splitlines()
+    assert told == [
+        "Scored with strategy version 4.",
+        "predictions.strategies: 1,234 rows written.",
+        "Published: published.duckdb",
+    ]
+
+
+def test_a_run_that_has_no_name_yet_is_said_so(asked, monkeypatch):
     monkeypatch.setattr(edpipe, "train", lambda *_, **__: replace(RUN, run_key=""))
     assert "made first and names the run" in run("train", "strategy", "--dry-run").stderr
