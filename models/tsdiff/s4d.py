@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 Discretization = Literal["zero_order_hold", "bilinear"]
 Start = Literal["linear", "inverse", "legs"]
@@ -15,6 +16,11 @@ Start = Literal["linear", "inverse", "legs"]
 # An oscillation decays at least this fast, in units of 1 / step size, so that nothing is divided by 0.
 SLOWEST_DECAY = 1e-4
 SMALLEST_STEP, LARGEST_STEP = 1e-3, 1e-1
+# Up to this length a matrix product is quicker than Fourier transforms (measured on one core: 1.6 against
+# 3.5 ms for 60 steps, 6.6 against 7.4 ms for 120, 30 against 17 ms for 240; forward and backward).
+DIRECT_LENGTH = 128
+# Numbers that a core keeps close by: transforms of more rows at a time take half as long again.
+CACHED_NUMBERS = 200_000
 
 
 class S4D(nn.Module):
@@ -85,8 +91,14 @@ class S4D(nn.Module):
         with torch.autocast(values.device.type, enabled=False):
             values = values.to(self.log_step.dtype)
             length = values.shape[-1]
-            kernel = two_sided(self.kernel(length), smooth_length(2 * length))
-            return convolve(values, kernel) + self.direct.unsqueeze(-1) * values
+            # What passes directly is what the side of the past says of the same step.
+            direct = nn.functional.pad(
+                self.direct.view(1, -1, 1), (0, length - 1, 0, 0, 0, self.num_heads - 1)
+            )
+            kernels = self.kernel(length) + direct
+            if length <= DIRECT_LENGTH:
+                return convolve_directly(values, kernels)
+            return convolve(values, two_sided(kernels, smooth_length(2 * length)))
 
     def kernel(self, length: int) -> Tensor:
         r"""Return the kernels. Shape ``(num_heads, size, length)``.
@@ -226,12 +238,23 @@ def two_sided(kernels: Tensor, length: int) -> Tensor:
 def convolve(values: Tensor, kernel: Tensor) -> Tensor:
     """Convolve ``(batch, size, length)`` with ``(size, circle)``, each channel with its kernel, in a circle.
 
-    ``circle`` should be at least twice the length, or ends wrap around.
+    ``circle`` should be at least twice the length, or ends wrap around. Differentiable once.
     """
-    circle, length = kernel.shape[-1], values.shape[-1]
-    spectrum = torch.fft.rfft(values, n=circle) * torch.fft.rfft(kernel, n=circle)
-    convolved: Tensor = torch.fft.irfft(spectrum, n=circle)[..., :length]
+    convolved: Tensor = _CircularConvolution.apply(values, kernel)  # type: ignore[no-untyped-call]
     return convolved
+
+
+def convolve_directly(values: Tensor, kernels: Tensor) -> Tensor:
+    """Convolve ``(batch, size, length)`` with one or two kernels ``(num_heads, size, length)`` by matrices.
+
+    The same numbers as :func:`convolve` with what :func:`two_sided` lays out.
+    """
+    length = values.shape[-1]
+    later = kernels[1, :, : length - 1] if len(kernels) > 1 else torch.zeros_like(kernels[0, :, 1:])
+    # Weights by distance, from the last of the past to the furthest future; each row starts one further.
+    line = torch.cat([kernels[0].flip(-1), later], dim=-1)
+    matrices = line.unfold(-1, length, 1).flip(1)  # (size, output step, input step)
+    return torch.bmm(matrices, values.permute(1, 2, 0)).permute(2, 0, 1)
 
 
 def smooth_length(least: int) -> int:
@@ -245,6 +268,47 @@ def smooth_length(least: int) -> int:
         if rest == 1:
             return length
         length += 1
+
+
+class _CircularConvolution(torch.autograd.Function):
+    """Product of spectra; a few rows at a time where that keeps them in a processor's cache."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, kernel: Tensor) -> Tensor:
+        circle, length = kernel.shape[-1], values.shape[-1]
+        of_kernel = torch.fft.rfft(kernel, n=circle)
+        ctx.save_for_backward(values, of_kernel)
+        ctx.circle = circle
+        convolved = torch.empty_like(values, memory_format=torch.contiguous_format)
+        rows = _rows_at_once(values, circle)
+        for part, result in zip(torch.split(values, rows), torch.split(convolved, rows), strict=True):
+            spectrum = torch.fft.rfft(part, n=circle) * of_kernel
+            result.copy_(torch.fft.irfft(spectrum, n=circle)[..., :length])
+        return convolved
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        values, of_kernel = ctx.saved_tensors
+        circle, length = ctx.circle, values.shape[-1]
+        for_values = torch.empty_like(values, memory_format=torch.contiguous_format)
+        for_kernel = torch.zeros_like(of_kernel)
+        turned = of_kernel.conj().resolve_conj()
+        rows = _rows_at_once(values, circle)
+        split = (torch.split(of_all, rows) for of_all in (values, gradient, for_values))
+        for part, of_part, result in zip(*split, strict=True):
+            spectrum = torch.fft.rfft(of_part, n=circle)
+            if ctx.needs_input_grad[1]:
+                for_kernel += (torch.fft.rfft(part, n=circle).conj_physical_() * spectrum).sum(0)
+            result.copy_(torch.fft.irfft(spectrum * turned, n=circle)[..., :length])
+        return for_values, torch.fft.irfft(for_kernel, n=circle)
+
+
+def _rows_at_once(values: Tensor, circle: int) -> int:
+    """Return how many rows are transformed together."""
+    if values.device.type != "cpu" or torch.compiler.is_compiling():
+        return max(len(values), 1)
+    return max(CACHED_NUMBERS // (values.shape[1] * circle), 1)
 
 
 def _powers(decay: Tensor, angle: Tensor, power: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,12 +5,26 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
-from models.tsdiff.s4d import S4D, convolve, smooth_length, start_frequencies, two_sided
+from models.tsdiff import s4d
+from models.tsdiff.s4d import (
+    S4D,
+    convolve,
+    convolve_directly,
+    smooth_length,
+    start_frequencies,
+    two_sided,
+)
 
 SIZE, STATE, LENGTH = 8, 32, 97
 KINDS = list(itertools.product(["zero_order_hold", "bilinear"], ["linear", "inverse", "legs"]))
 kinds = pytest.mark.parametrize(("discretization", "start"), KINDS)
 both = pytest.mark.parametrize("discretization", ["zero_order_hold", "bilinear"])
+
+
+@pytest.fixture(params=["spectra", "matrices"])
+def way(request, monkeypatch):
+    """Both ways to convolve, whatever the length."""
+    monkeypatch.setattr(s4d, "DIRECT_LENGTH", 0 if request.param == "spectra" else 1000)
 
 
 def layer(discretization="zero_order_hold", start="legs", *, sides=1, dtype=torch.float64, **sizes):
@@ -47,14 +61,14 @@ def relative(found, expected):
 
 
 @kinds
-def test_convolution_equals_the_recurrence_step_by_step(discretization, start):
+def test_convolution_equals_the_recurrence_step_by_step(discretization, start, way):
     model, values = layer(discretization, start), random_values(2, SIZE, LENGTH)
     with torch.no_grad():
         assert relative(model(values), recurrence(model, values)[0]) < 1e-12
 
 
 @kinds
-def test_convolution_equals_the_recurrence_in_single_precision(discretization, start):
+def test_convolution_equals_the_recurrence_in_single_precision(discretization, start, way):
     exact, values = layer(discretization, start), random_values(1, SIZE, 390)
     with torch.no_grad():
         expected = recurrence(exact, values)[0]
@@ -91,7 +105,7 @@ def test_two_level_kernel_equals_the_plain_sum(discretization, start, length):
 
 
 @kinds
-def test_two_sides_follow_the_index_formula(discretization, start):
+def test_two_sides_follow_the_index_formula(discretization, start, way):
     model, values = layer(discretization, start, sides=2), random_values(2, SIZE, LENGTH)
     with torch.no_grad():
         past, future = model.kernel(LENGTH)
@@ -110,6 +124,32 @@ def test_circle_of_the_length_itself_would_wrap():
         wrapped = convolve(values, two_sided(kernel, LENGTH))
         right = convolve(values, two_sided(kernel, 2 * LENGTH))
     assert (wrapped - right).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+@pytest.mark.parametrize("length", [1, 2, 9])
+@pytest.mark.parametrize("rows", [1, 1000])
+def test_both_ways_to_convolve_agree_in_values_and_gradients(heads, length, rows, monkeypatch):
+    monkeypatch.setattr(s4d, "CACHED_NUMBERS", rows)  # one row at a time, or all
+    values, kernels = random_values(3, 2, length), random_values(heads, 2, length)
+    circle = smooth_length(2 * length)
+
+    def spectra(values, kernels):
+        return convolve(values, two_sided(kernels, circle))
+
+    torch.testing.assert_close(convolve_directly(values, kernels), spectra(values, kernels))
+    given = (values.requires_grad_(), kernels.requires_grad_())
+    assert torch.autograd.gradcheck(spectra, given)
+    assert torch.autograd.gradcheck(convolve_directly, given)
+
+
+def test_gradient_of_the_values_needs_none_of_the_weights():
+    model = layer(sides=2).requires_grad_(requires_grad=False)
+    values = random_values(2, SIZE, 200).requires_grad_()
+    (gradient,) = torch.autograd.grad(model(values)[..., 7].sum(), values)
+    past, future = model.kernel(200)
+    torch.testing.assert_close(gradient[0, :, 0], past[:, 7])
+    torch.testing.assert_close(gradient[0, :, 15], future[:, 7])
 
 
 def test_zero_order_hold_follows_the_differential_equation():
@@ -166,7 +206,7 @@ def test_state_stays_stable_whatever_is_learned():
 
 @both
 @pytest.mark.parametrize("changed", [0, 40, LENGTH - 1])
-def test_one_side_sees_only_the_past(discretization, changed):
+def test_one_side_sees_only_the_past(discretization, changed, way):
     model, values = layer(discretization), random_values(1, SIZE, LENGTH)
     other = values.clone()
     other[..., changed:] = 7.0
@@ -177,7 +217,7 @@ def test_one_side_sees_only_the_past(discretization, changed):
 
 
 @both
-def test_other_side_sees_only_the_future(discretization):
+def test_other_side_sees_only_the_future(discretization, way):
     model, values = layer(discretization, sides=2), random_values(1, SIZE, LENGTH)
     other = values.clone()
     other[..., :41] = 7.0
@@ -190,7 +230,7 @@ def test_other_side_sees_only_the_future(discretization):
 
 
 @both
-def test_layer_is_linear(discretization):
+def test_layer_is_linear(discretization, way):
     model = layer(discretization, sides=2)
     one, two = random_values(2, 1, SIZE, LENGTH)
     with torch.no_grad():
@@ -198,7 +238,7 @@ def test_layer_is_linear(discretization):
 
 
 @both
-def test_shifted_input_gives_the_shifted_output(discretization):
+def test_shifted_input_gives_the_shifted_output(discretization, way):
     model, values = layer(discretization, sides=2), random_values(1, SIZE, 40)
     with torch.no_grad():
         early = model(torch.nn.functional.pad(values, (20, 37)))
@@ -231,7 +271,7 @@ def test_state_after_a_prefix_carries_on_where_the_convolution_goes(discretizati
 
 
 @pytest.mark.parametrize("sides", [1, 2])
-def test_kernel_stays_in_single_precision_under_autocast(sides):
+def test_kernel_stays_in_single_precision_under_autocast(sides, way):
     model, values = layer(sides=sides, dtype=torch.float32), random_values(2, SIZE, 40, dtype=torch.float32)
     with torch.no_grad():
         expected = model(values)
