@@ -9,6 +9,7 @@ from edpipe.errors import ContractError
 from edpipe.setting_groups import closest
 from edpipe.settings import Settings
 from edpipe.warehouse.connection import open_reader, quoted
+from edpipe.warehouse.predictions import how_to_make
 
 if TYPE_CHECKING:
     import duckdb
@@ -137,5 +138,5 @@ def _unknown(connection: duckdb.DuckDBPyConnection, relation: str) -> ContractEr
         where="argument RELATION",
         found=repr(relation),
         expected="a layer and a name, such as core.interactions",
-        next_step=closest(relation, known),
+        next_step=how_to_make(relation, known) or closest(relation, known),
     )

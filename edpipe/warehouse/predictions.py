@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
 class PredictionContract:
-    """Meaning of one prediction table."""
+    """Meaning of one prediction table, and the command that makes it."""
 
     description: str
+    made_by: str = "edpipe score"
     grain: str = ""
     columns: dict[str, str] = field(default_factory=dict)
     upstream: tuple[str, ...] = ()
 
 
+NAMED = re.compile(r'\bpredictions"?\s*\.\s*"?(\w+)', re.I)
 ATTEMPT = {
     "source": "Source of the logs.",
     "student_id": "Published id of the student.",
     "section_id": "Published id of the section.",
     "problem_id": "Published id of the problem.",
-    "problem_view": "The how-manieth time the student meets the problem, from 1.",
+    "problem_view": "1 when the student meets the problem first, 2 the second time, and so on.",
 }
 MODEL = {
     "model_name": "Registered model.",
@@ -30,6 +34,7 @@ MODEL = {
 STRATEGY_INPUTS = ("training.strategy_examples", "features.mastery_edges")
 CONTRACTS = {
     "kc_mastery": PredictionContract(
+        made_by="edpipe score tracing",
         description="Each student's mastery of each KC as the champion sees it, after all answers.",
         grain="source, student_id, kc_id",
         columns={
@@ -43,6 +48,7 @@ CONTRACTS = {
         upstream=("training.tracing_examples", "training.tracing_rows"),
     ),
     "strategies": PredictionContract(
+        made_by="edpipe score strategy",
         description=(
             "The strategy that the champion foretells for problem attempts, from what was known before "
             "each: test attempts, and those in the section that a student worked in last."
@@ -64,6 +70,7 @@ CONTRACTS = {
         upstream=STRATEGY_INPUTS,
     ),
     "strategy_clusters": PredictionContract(
+        made_by="edpipe score strategy",
         description="Cluster of each problem attempt: who and what is interchangeable in training.",
         grain="source, student_id, problem_id, problem_view",
         columns={
@@ -76,6 +83,7 @@ CONTRACTS = {
         upstream=STRATEGY_INPUTS,
     ),
     "cluster_profiles": PredictionContract(
+        made_by="edpipe score strategy",
         description="What the attempts of a cluster have in common: strategies, mastery, symmetry.",
         grain="source, cluster",
         columns={
@@ -99,6 +107,28 @@ CONTRACTS = {
         upstream=STRATEGY_INPUTS,
     ),
 }
+
+
+def how_to_make(text: str, published: Collection[str]) -> str:
+    """Say how the first known prediction table that a text names and nobody has published is made.
+
+    Parameters
+    ----------
+    text
+        A query, or the name of a relation.
+    published
+        Names of the published relations, with their layer.
+
+    Returns
+    -------
+    str
+        A sentence with the command, or nothing where no such table is named.
+    """
+    for table in NAMED.findall(text):
+        contract = CONTRACTS.get(table.lower())
+        if contract is not None and f"predictions.{table.lower()}" not in published:
+            return f"`predictions.{table.lower()}` has not been published: run `{contract.made_by}`."
+    return ""
 
 
 def contract_of(table: str) -> PredictionContract:

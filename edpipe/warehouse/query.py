@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from edpipe.errors import ContractError
 from edpipe.settings import Settings
 from edpipe.warehouse.connection import open_reader
+from edpipe.warehouse.predictions import how_to_make
 
 if TYPE_CHECKING:
     import duckdb
@@ -42,9 +43,15 @@ def query(settings: Settings, sql: str) -> pl.DataFrame:
                 where=str(settings.published_path),
                 found=str(error).strip(),
                 expected="a query over the published tables (`edpipe status` lists them)",
-                next_step="`edpipe show RELATION` explains the columns of a table.",
+                next_step=how_to_make(sql, _published(connection))
+                or "`edpipe show RELATION` explains the columns of a table.",
                 state="Nothing was changed.",
             ) from error
+
+
+def _published(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    found = connection.execute("SELECT schema_name || '.' || table_name FROM duckdb_tables()").fetchall()
+    return {name for (name,) in found}
 
 
 def _refuse_writing(connection: duckdb.DuckDBPyConnection, sql: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import duckdb
 import pytest
 
 from edpipe import warehouse
@@ -49,6 +50,34 @@ def test_nothing_published_is_told_with_the_next_step(settings: Settings) -> Non
             ask()
     with pytest.raises(ContractError, match="edpipe build"):
         warehouse.publish(settings)
+
+
+@pytest.mark.parametrize(
+    ("named", "command"),
+    [
+        ("predictions.kc_mastery", "edpipe score tracing"),
+        ("predictions.strategies", "edpipe score strategy"),
+        ("Predictions.Cluster_Profiles", "edpipe score strategy"),
+    ],
+)
+def test_a_prediction_table_that_is_not_there_yet_names_the_command_that_makes_it(
+    settings: Settings, named: str, command: str
+) -> None:
+    settings.home.mkdir(parents=True)
+    with duckdb.connect(str(settings.published_path)) as connection:
+        connection.execute("CREATE SCHEMA meta; CREATE TABLE meta.relations (relation VARCHAR)")
+    with pytest.raises(ContractError, match=command):
+        warehouse.query(settings, f"select * from {named} limit 3")
+    with pytest.raises(ContractError, match="edpipe show RELATION"):
+        warehouse.query(settings, "select * from predictions.nothing")
+
+
+def test_a_query_that_is_wrong_otherwise_is_not_told_to_score(settings: Settings) -> None:
+    settings.home.mkdir(parents=True)
+    with duckdb.connect(str(settings.published_path)) as connection:
+        connection.execute("CREATE SCHEMA predictions; CREATE TABLE predictions.kc_mastery (mastery DOUBLE)")
+    with pytest.raises(ContractError, match="edpipe show RELATION"):
+        warehouse.query(settings, "select nothing from predictions.kc_mastery")
 
 
 def test_status_of_nothing(settings: Settings) -> None:
