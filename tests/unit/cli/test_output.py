@@ -73,6 +73,40 @@ def test_keys_and_ids_have_no_separators_that_a_query_would_refuse(capsys):
     assert "12,345" in out
 
 
+LONG = "synthetic/Write the <expression> that stands for the number of tickets in the story"
+
+
+def test_long_names_of_several_rows_keep_one_line_each_and_both_ends(capsys):
+    rows = [{"kc_id": f"{LONG} {n}", "kcs": [f"{LONG} {n}"] * 9, "num_answers": n} for n in range(3)]
+    emit(rows, Format.table)
+    out, err = capsys.readouterr()
+    body = [line for line in out.splitlines() if line.startswith("│")]
+    assert len(body) == 3
+    assert all("synthetic/Write the" in line and "…" in line for line in body)
+    # Names differ at their ends.
+    assert "story 2 │" in body[2]
+    assert "--format json" in err
+    for form in (Format.csv, Format.json):
+        emit(rows, form)
+        assert f"{LONG} 2" in capsys.readouterr().out
+
+
+def test_one_long_row_is_shown_whole_below_each_other(capsys):
+    emit([{"kc_id": LONG, "kcs": ", ".join([LONG] * 5)}], Format.table)
+    out, err = capsys.readouterr()
+    assert "…" not in out
+    assert LONG in out
+    assert err == ""
+
+
+def test_sentences_wrap_and_stay_whole(capsys):
+    text = "Each student's mastery of each KC as the champion sees it, after all answers. " * 6
+    emit([{"relation": f"a.{n}", "description": text} for n in range(2)], Format.table)
+    out, err = capsys.readouterr()
+    assert "…" not in out
+    assert err == ""
+
+
 def test_many_columns_are_shown_as_blocks_of_names_and_values(capsys):
     emit([{f"column_{n}": n for n in range(40)}], Format.table)
     lines = capsys.readouterr().out.splitlines()
