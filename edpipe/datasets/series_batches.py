@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from pytorch_lightning import LightningDataModule
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from edpipe.datasets.forecast_task import ForecastTask
 from edpipe.datasets.series import SeriesSet
@@ -85,18 +85,34 @@ class WindowEncoder:
             yield self.encode(windows.take(rows), with_future=with_future, hidden=part)
 
 
-class _DrawnBatches(Dataset[WindowBatch]):
-    """Batch ``number`` of an epoch: windows drawn from seed, epoch, rank and number alone."""
+class _BatchKeys(Sampler[tuple[int, int, int]]):
+    """Epoch, rank and number of each batch. Lightning tells it the epoch by ``set_epoch``."""
 
-    def __init__(self, module: WindowDataModule, key: tuple[int, int]) -> None:
-        self._module = module
-        self._key = key
+    def __init__(self, batches_per_epoch: int, *, epoch: int, rank: int) -> None:
+        self._batches_per_epoch = batches_per_epoch
+        self._epoch = epoch
+        self._rank = rank
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw the windows of this epoch from now on."""
+        self._epoch = epoch
 
     def __len__(self) -> int:
-        return self._module.batches_per_epoch
+        return self._batches_per_epoch
 
-    def __getitem__(self, number: int) -> WindowBatch:
-        return self._module.draw(*self._key, number)
+    def __iter__(self) -> Iterator[tuple[int, int, int]]:
+        for number in range(self._batches_per_epoch):
+            yield self._epoch, self._rank, number
+
+
+class _DrawnBatches(Dataset[WindowBatch]):
+    """The batch of an epoch, rank and number."""
+
+    def __init__(self, module: WindowDataModule) -> None:
+        self._module = module
+
+    def __getitem__(self, key: tuple[int, int, int]) -> WindowBatch:
+        return self._module.draw(*key)
 
 
 class _FixedBatches(Dataset[WindowBatch]):
@@ -167,8 +183,12 @@ class WindowDataModule(LightningDataModule):
     def train_dataloader(self) -> DataLoader[WindowBatch]:
         """Return the training batches of the trainer's epoch and device."""
         trainer = self.trainer
-        key = (trainer.current_epoch, trainer.global_rank) if trainer else (0, 0)
-        return DataLoader(_DrawnBatches(self, key), batch_size=None, shuffle=False)
+        keys = _BatchKeys(
+            self.batches_per_epoch,
+            epoch=trainer.current_epoch if trainer else 0,
+            rank=trainer.global_rank if trainer else 0,
+        )
+        return DataLoader(_DrawnBatches(self), batch_size=None, sampler=keys)
 
     def val_dataloader(self) -> DataLoader[WindowBatch]:
         """Return the validation windows in order, their future observed."""

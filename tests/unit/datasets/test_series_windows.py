@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from pytorch_lightning import LightningModule, Trainer
 
 from edpipe.datasets.forecast_task import ForecastTask
 from edpipe.datasets.series import SeriesSet
@@ -254,3 +257,40 @@ def test_batches_of_an_epoch_depend_on_its_numbers_alone():
     assert not torch.equal(modules[0].draw(0, 0, 0).target, modules[0].draw(1, 0, 0).target)
     assert not torch.equal(modules[0].draw(0, 0, 0).target, modules[0].draw(0, 1, 0).target)
     assert sum(len(batch) for batch in modules[0].val_dataloader()) == len(task.valid)
+
+
+def test_each_epoch_of_a_trainer_draws_other_windows(tmp_path):
+    class Recorder(LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+            self.seen = []
+
+        def training_step(self, batch, batch_index):
+            self.seen.append(batch.target.clone())
+            return self.weight.sum()
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), lr=0.1)
+
+    task = ForecastTask.rolling(
+        "planted", ramps([80, 90]), context_length=6, prediction_length=3, num_windows=2
+    )
+    scaling = Scaling.fit(task.series, task.train_ends, "context_mean")
+    module = WindowDataModule(task, scaling, batch_size=8, batches_per_epoch=2, seed=5)
+    recorder = Recorder()
+    trainer = Trainer(
+        max_epochs=3,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        default_root_dir=tmp_path,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # few workers, few batches
+        trainer.fit(recorder, train_dataloaders=module.train_dataloader())
+    expected = [module.draw(epoch, 0, number).target for epoch in range(3) for number in range(2)]
+    assert all(torch.equal(*pair) for pair in zip(recorder.seen, expected, strict=True))
