@@ -63,6 +63,20 @@ CUT_TEXT = """
   .filter(([box, room]) => box.width && (box.left < room.left - 8 || box.right > room.right + 8))
   .length
 """
+# Tables that stand in the text; the numbers behind a plot may be many.
+SCROLLING = """
+() => [...document.querySelectorAll('section > .scroll, section > details .scroll')]
+  .filter(region => region.scrollWidth > region.clientWidth + 1)
+  .map(region => region.getAttribute('aria-label'))
+"""
+# How far the first cell of each row of a table is from the left of its region when that is scrolled.
+FIRST_CELLS = """
+() => [...document.querySelectorAll('section > .scroll')].flatMap(region => {
+  region.scrollLeft = region.scrollWidth
+  const left = region.getBoundingClientRect().left
+  return [...region.querySelectorAll('tbody th')].map(cell => cell.getBoundingClientRect().left - left)
+})
+"""
 OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -129,6 +143,18 @@ def test_the_page_does_not_scroll_sideways_even_with_all_numbers_open(page):
     assert page.evaluate(OVERFLOW) <= 0
     page.evaluate("() => document.querySelectorAll('details').forEach(part => { part.open = true })")
     assert page.evaluate(OVERFLOW) <= 0
+
+
+@pytest.mark.parametrize("page", [1280], indirect=True)
+def test_tables_fit_on_a_screen(page):
+    page.evaluate("() => document.querySelectorAll('details').forEach(part => { part.open = true })")
+    assert page.evaluate(SCROLLING) == []
+
+
+@pytest.mark.parametrize("page", [400], indirect=True)
+def test_the_first_column_stays_in_sight_where_a_table_scrolls(page):
+    assert page.evaluate(SCROLLING) != []
+    assert all(abs(left) < 1 for left in page.evaluate(FIRST_CELLS))
 
 
 def test_words_in_plots_are_large_enough_and_not_cut_off(page):

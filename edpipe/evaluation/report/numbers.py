@@ -20,8 +20,8 @@ def decimal(value: float | None, digits: int = 3) -> str:
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """Return a share in [0, 1] as a percentage."""
-    return NOTHING if absent(value) else f"{100 * (value or 0.0):.{digits}f} %"
+    """Return a share in [0, 1] as a percentage; no line breaks before its sign."""
+    return NOTHING if absent(value) else f"{100 * (value or 0.0):.{digits}f}\u00a0%"
 
 
 def compact(value: float) -> str:

@@ -129,7 +129,7 @@ def _estimators(estimators: Sequence[Row]) -> Table:
                 decimal(one.get("auc")),
                 decimal(one.get("rmse")),
                 whole(one.get("num_steps")),
-                decimal(one.get("seconds"), 1),
+                decimal(one.get("seconds"), 2),
             ]
         )
     columns = ["Estimator of mastery", "Log loss ↓", "AUC ↑", "RMSE ↓", "Steps", "Seconds"]

@@ -128,11 +128,8 @@ def _gaps(run: StrategyRun, rows: Rows) -> list[Table]:
         for model in models
     ]
     columns = ["Model", *(title for title, _, _ in kinds)]
-    return [
-        Table(
-            columns, cells, caption="Gaps between groups, and the worst group", numeric=frozenset(range(1, 7))
-        )
-    ]
+    caption = "Gaps between groups, and the worst group"
+    return [Table(columns, cells, caption=caption, numeric=frozenset(range(1, len(columns))))]
 
 
 def _bars(run: StrategyRun, rows: Rows, groups: list[str]) -> Figure:

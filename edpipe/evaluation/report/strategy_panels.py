@@ -12,7 +12,7 @@ from edpipe.evaluation.report.strategy_lines import EVERYTHING, Lines, Point, ev
 
 def share_of(budget: float) -> str:
     """Return a budget as a percentage with three digits."""
-    return f"{100 * budget:.3g} %"
+    return f"{100 * budget:.3g}\u00a0%"
 
 
 def sampler_figure(

@@ -28,7 +28,9 @@ from edpipe.raw import landed
 from edpipe.settings import Settings
 
 REPORT_FILE = "report.html"
-MODELS = "select distinct model_name, model_version from predictions.kc_mastery order by all"
+# One table of each family: those of a family are written together.
+SCORED = ("predictions.kc_mastery", "predictions.strategies")
+MODELS = "select distinct model_name, model_version from {relation} order by all"
 NOT_SHOWN = ("format", "run_key")
 NO_LICENCE = "none: "
 
@@ -127,7 +129,7 @@ def _licences(settings: Settings) -> list[str]:
         if manifest.licence and manifest.source not in sources.setdefault(manifest.licence, []):
             sources[manifest.licence].append(manifest.source)
     return [
-        f"Data of {' and '.join(names)}: {rest}, no licence"
+        f"Data of {' and '.join(names)}: {rest}, bound by no licence"
         if (rest := licence.removeprefix(NO_LICENCE)) != licence
         else f"Data of {' and '.join(names)}: {licence}"
         for licence, names in sources.items()
@@ -173,8 +175,11 @@ def _plain(value: object) -> str:
 
 
 def _scored_by(published: Published) -> str:
-    """Name the registered model whose predictions are published."""
-    if not published.has("predictions.kc_mastery", "model_name", "model_version"):
-        return ""
-    rows = published.ask(MODELS).rows()
+    """Name the registered models whose predictions are published."""
+    rows = [
+        row
+        for relation in SCORED
+        if published.has(relation, "model_name", "model_version")
+        for row in published.ask(MODELS.format(relation=relation)).rows()
+    ]
     return ", ".join(f"{name} version {number}" for name, number in rows)

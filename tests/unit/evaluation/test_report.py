@@ -307,7 +307,7 @@ def test_synthetic_data_are_said_to_be_so_once(settings, query):
         manifest = Manifest(source, relation, "f", inputs=[], shards=[], licence="none: synthetic students")
         write_manifest(settings.raw_dir, manifest)
     text = write_report(settings, run_dir=None, query=query).read_text("utf-8")
-    assert "· Data of ednet and kddcup: synthetic students, no licence<" in text
+    assert "· Data of ednet and kddcup: synthetic students, bound by no licence<" in text
 
 
 def test_nothing_published_is_an_error_that_names_it(settings):

@@ -249,7 +249,7 @@ def test_a_curve_of_few_odd_budgets_is_drawn_with_these_as_labels(run, write):
         "learning_curve.parquet",
         lambda frame: frame.filter(pl.col("budget") == 0.1).with_columns(budget=pl.lit(0.033)),
     )
-    assert ">3.3 %</text>" in section(write(run), "strategy-budget-curve")
+    assert ">3.3\u00a0%</text>" in section(write(run), "strategy-budget-curve")
 
 
 def test_a_curve_without_mastery_groups_has_no_gap(run, write):
