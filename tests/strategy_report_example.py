@@ -224,6 +224,8 @@ def _metrics(model: str, place: int, gain: float) -> list[tuple[object, ...]]:
     gaps = {
         ("gap", "exact_match"): 0.06,
         ("gap_standardized", "exact_match"): 0.02,
+        ("gap_by_chance", "exact_match"): 0.04,
+        ("gap_over_lookup", "exact_match"): 0.05,
         ("worst", "exact_match"): level,
         ("ratio", "exact_match"): 0.9,
         ("gap", "false_positive_rate"): 0.03,
