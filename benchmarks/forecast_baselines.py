@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -34,6 +35,9 @@ RESULTS = Path(__file__).resolve().parent / "results" / "forecast_baselines.csv"
 SHOWN = ("crps", "crps_exact", "coverage_50", "coverage_80", "coverage_90")
 
 
+symmetric = partial(QuantileOffsets.fit, symmetric=True)
+
+
 def forecasters(with_peers: bool) -> list[Forecaster]:
     """Return all, each calibrated one after its own."""
     found: list[Forecaster] = [
@@ -52,6 +56,7 @@ def forecasters(with_peers: bool) -> list[Forecaster]:
         name = found[-1].name
         found.append(CalibratedForecaster(make(), SpreadFactor.fit, name=f"{name}_factor"))
         found.append(CalibratedForecaster(make(), QuantileOffsets.fit, name=f"{name}_offsets"))
+        found.append(CalibratedForecaster(make(), symmetric, name=f"{name}_symmetric"))
     found.append(RidgeForecaster(width="common"))
     if with_peers:
         found += [auto_ets(), auto_arima(), *(GluontsForecaster(kind) for kind in KINDS)]

@@ -157,22 +157,29 @@ class Forecasts:
         Parameters
         ----------
         series
-            The series that were forecast.
+            The series that were forecast. ``origin_time`` is the last moment known, ``step`` counts from 1.
         levels
             Quantile levels, one row each.
         """
-        found = self.quantile(levels).transpose(0, 2, 1)  # (n, prediction_length, num_levels)
-        window, step, level = np.indices(found.shape).reshape(3, -1)
+        keys = pl.Series("quantile_level", levels, dtype=pl.Float64)
+        return self._long(series, self.quantile(levels), keys)
+
+    def to_sample_frame(self, series: SeriesSet, num_samples: int) -> pl.DataFrame:
+        """Return the long table ``series_id, origin_time, time, step, sample, target``, samples from 0."""
+        keys = pl.Series("sample", range(num_samples), dtype=pl.Int64)
+        return self._long(series, self.paths(num_samples), keys)
+
+    def _long(self, series: SeriesSet, values: Singles, keys: pl.Series) -> pl.DataFrame:
+        window, step, key = np.indices((len(self), self.prediction_length, len(keys))).reshape(3, -1)
         owner = self.series[window]
-        last = self.origins - 1
         return pl.DataFrame(
             {
                 "series_id": np.array(series.ids)[owner],
-                "origin_time": series.time_at(self.series, last)[window],
+                "origin_time": series.time_at(self.series, self.origins - 1)[window],
                 "time": series.time_at(owner, self.origins[window] + step),
                 "step": step + 1,
-                "quantile_level": np.asarray(levels, dtype=np.float64)[level],
-                "target": found.reshape(-1).astype(np.float64),
+                keys.name: keys.gather(key),
+                "target": values[window, key, step].astype(np.float64),
             }
         )
 

@@ -134,6 +134,7 @@ class QuantileOffsets(Calibration):
         *,
         levels: tuple[float, ...] = (0.05, 0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 0.95),
         min_entries: int = MIN_ENTRIES,
+        symmetric: bool = False,
     ) -> QuantileOffsets:
         """Take the ``level`` quantile of ``(truth - quantile) / spread`` as the offset of each level.
 
@@ -150,23 +151,30 @@ class QuantileOffsets(Calibration):
             Levels to correct.
         min_entries
             Observed values that a group of steps needs; fewer in all make one group.
+        symmetric
+            Treat errors above and below alike: the median stays, and a drift of the validation steps is
+            not carried on. Needs levels that mirror one another.
 
         Raises
         ------
         ValueError
-            If nothing is observed.
+            If nothing is observed, or levels do not mirror one another where they must.
         """
         observed = ~np.isnan(truth)
         if not observed.any():
             raise ValueError("calibration needs observed steps.")
+        if symmetric and not np.allclose(np.array(levels) + np.array(levels[::-1]), 1.0):
+            raise ValueError(f"symmetric offsets need mirrored levels; got {levels}.")
         unit = _unit(forecasts)
         error = (truth[:, None] - forecasts.quantile(levels)) / unit[:, None, None]
         offsets = np.zeros((len(levels), truth.shape[1]))
         for steps in _groups(observed.sum(axis=0), min_entries):
             inside = observed[:, steps]
             for number, level in enumerate(levels):
-                values = np.sort(error[:, number, steps][inside])
-                offsets[number, steps] = _conformal_quantile(values, level)
+                values = error[:, number, steps][inside]
+                if symmetric:
+                    values = np.concatenate([values, -error[:, -1 - number, steps][inside]])
+                offsets[number, steps] = _conformal_quantile(np.sort(values), level)
         return cls(levels, offsets)
 
     def apply(self, forecasts: Forecasts) -> Forecasts:

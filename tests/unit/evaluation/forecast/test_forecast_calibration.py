@@ -91,6 +91,19 @@ def test_steps_have_offsets_of_their_own_where_there_is_enough_to_measure():
     np.testing.assert_allclose(pooled.offsets, pooled.offsets[:, :1] * np.ones(LENGTH))
 
 
+def test_symmetric_offsets_widen_and_leave_the_median():
+    forecasts, truth = planted(7, too_narrow=2.0, bias=0.4, kind="quantiles")
+    fitted = QuantileOffsets.fit(forecasts, truth, symmetric=True)
+    np.testing.assert_allclose(fitted.offsets, -fitted.offsets[::-1], atol=1e-12)
+    found = fitted.apply(forecasts)
+    np.testing.assert_allclose(found.quantile([0.5]), forecasts.quantile([0.5]), rtol=1e-5)
+    fair, truth = planted(8, too_narrow=2.0, bias=0.0, kind="quantiles")
+    fitted = QuantileOffsets.fit(*planted(9, too_narrow=2.0, bias=0.0, kind="quantiles"), symmetric=True)
+    np.testing.assert_allclose(coverages(fitted.apply(fair), truth), [0.5, 0.8, 0.9], atol=0.05)
+    with pytest.raises(ValueError, match="mirrored"):
+        QuantileOffsets.fit(fair, truth, levels=(0.1, 0.5, 0.8), symmetric=True)
+
+
 def test_paths_keep_their_ranks():
     forecasts, truth = planted(3, too_narrow=3.0, bias=0.5, kind="samples")
     found = QuantileOffsets.fit(forecasts, truth).apply(forecasts)
