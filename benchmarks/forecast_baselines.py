@@ -84,7 +84,7 @@ def main() -> None:
         wide = table.filter(pl.col("metric").is_in(SHOWN)).pivot(
             "metric", index=["data", "model", "seconds"], values="value"
         )
-        with pl.Config(tbl_rows=-1, tbl_cols=-1, float_precision=4):
+        with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_width_chars=160, float_precision=4):
             print(wide, flush=True)
         options.results.parent.mkdir(parents=True, exist_ok=True)
         partial = options.results.with_suffix(".partial")
