@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -29,6 +31,7 @@ def covariance_guidance(
     process: Process,
     time: Tensor,
     *,
+    look: Callable[[Tensor], Tensor] | None = None,
     noise_variance: float = 1e-4,
     num_iterations: int = 10,
 ) -> Tensor:
@@ -50,13 +53,15 @@ def covariance_guidance(
     x
         Noisy values, a leaf that requires a gradient. Shape ``(batch, ...)``.
     target
-        Observed values; anything finite elsewhere. Shape ``(batch, ...)``.
+        Observed values; anything finite elsewhere. Shape ``(batch, ...)``, that of what ``look`` returns.
     observed
-        True where observed. Shape ``(batch, ...)``.
+        True where observed. Shape of ``target``.
     process
         The process.
     time
         Times of ``x``. Shape ``(batch,)``.
+    look
+        Linear function of clean values that is observed; the values themselves where None.
     noise_variance
         Variance :math:`r^2 > 0` of the observations, which also keeps the system solvable.
     num_iterations
@@ -80,18 +85,20 @@ def covariance_guidance(
     # Where no signal is left the estimate cannot depend on x; zero instead of a division by zero.
     factor = torch.where(signal > 0, spread.square() / signal.clamp(min=1e-12), torch.zeros_like(signal))
     kept = observed.to(x.dtype)
+    look = look or torch.clone
+    seen = look(x0)
 
     def back(values: Tensor) -> Tensor:
         """Return the transposed Jacobian times the values at observed entries."""
-        (product,) = torch.autograd.grad(x0, x, kept * values, retain_graph=True)
+        (product,) = torch.autograd.grad(seen, x, kept * values, retain_graph=True)
         return product
 
-    solution = torch.zeros_like(x)
-    residual = kept * (target - x0).detach()
+    residual = kept * (target - seen).detach()
+    solution = torch.zeros_like(residual)
     direction = residual
     size = _dot(residual, residual)
     for _ in range(num_iterations):
-        image = kept * factor * back(direction) + noise_variance * direction
+        image = kept * look(factor * back(direction)) + noise_variance * direction
         curvature = _dot(direction, image)
         # A network's Jacobian may bend the wrong way: rows where it does, or that are solved, stay.
         moving = (curvature > 0) & (size > 0)

@@ -3,8 +3,11 @@
 from models.tsdiff.backbone import Backbone
 from models.tsdiff.build import build_tsdiff
 from models.tsdiff.conditional import ConditionalForecaster
+from models.tsdiff.conditions import Condition, GuidanceKind, observed_condition, sum_condition
 from models.tsdiff.config import BackboneConfig, ConditionalConfig, TSDiffConfig, config_from_dict
 from models.tsdiff.consistency import consistency_loss, distance_to_teacher
+from models.tsdiff.guidance import SelfGuidance
+from models.tsdiff.guided import guided_sample
 from models.tsdiff.model import SeriesDiffusion
 from models.tsdiff.s4d import S4D
 from models.tsdiff.tsdiff import TSDiff
@@ -13,8 +16,11 @@ __all__ = [
     "S4D",
     "Backbone",
     "BackboneConfig",
+    "Condition",
     "ConditionalConfig",
     "ConditionalForecaster",
+    "GuidanceKind",
+    "SelfGuidance",
     "SeriesDiffusion",
     "TSDiff",
     "TSDiffConfig",
@@ -22,4 +28,7 @@ __all__ = [
     "config_from_dict",
     "consistency_loss",
     "distance_to_teacher",
+    "guided_sample",
+    "observed_condition",
+    "sum_condition",
 ]
