@@ -118,3 +118,15 @@ def test_cut_and_take_keep_names_and_starts():
     taken = found.take(np.array([1]))
     assert taken.ids == ("b",)
     np.testing.assert_array_equal(taken.times(0), found.times(1))
+
+
+def test_equal_names_are_refused():
+    with pytest.raises(ContractError, match="same name"):
+        SeriesSet.from_arrays(["a", "a"], np.full(2, np.datetime64("2024-01-01")), [np.ones(2)] * 2, "D")
+
+
+def test_a_frequency_that_cannot_be_told_is_asked_for():
+    rows = [("a", DAY, 1.0), ("b", DAY, 1.0)]
+    with pytest.raises(ContractError, match="cannot be told"):
+        SeriesSet.from_frame(table(rows), holes="zero")
+    assert SeriesSet.from_frame(table(rows), frequency="D", holes="zero").num_series == 2

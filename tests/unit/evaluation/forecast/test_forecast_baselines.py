@@ -165,3 +165,13 @@ def test_forecasts_come_out_equal_for_equal_seeds():
             forecaster.fit(task)
             values.append(forecaster.predict(task.series, task.test).values)
         np.testing.assert_array_equal(*values)
+
+
+@pytest.mark.parametrize("forecaster", forecasters(), ids=lambda one: one.name)
+def test_what_comes_after_the_end_of_the_data_is_forecast_as_if_it_were_there(forecaster):
+    task = seasonal_task(num_windows=1)
+    forecaster.fit(task)
+    expected = forecaster.predict(task.series, task.test)
+    ended = task.series.cut(task.test_begins)
+    found = forecaster.predict(ended, Windows(np.arange(ended.num_series), ended.lengths))
+    np.testing.assert_array_equal(found.values, expected.values)
