@@ -61,6 +61,12 @@ class WarehouseSettings(Strict):
     mastery_decay: float = Field(
         default=0.9, gt=0, le=1, description="Weight a mastery estimate loses per opportunity, in (0, 1]."
     )
+    clock_offset_hours: int = Field(
+        default=0,
+        ge=-12,
+        le=14,
+        description="Hours that learners' clocks are ahead of UTC: days of series begin at their midnight.",
+    )
     kc_models: tuple[str, ...] = Field(
         default=("KTracedSkills", "MATHia New", "MATHia", "Default", "SubSkills"),
         description="KC models of tutor logs in order of preference; a file with none of them: its first.",
@@ -194,6 +200,10 @@ class StrategySettings(Strict):
     budget: float = Field(default=0.1, gt=0, le=1, description="Share of training attempts to learn from.")
     cluster_exponent: float = Field(
         default=0.5, ge=0, le=1, description="Places of a cluster grow with this power of its size."
+    )
+    learners: Literal["groups", "clusters"] = Field(
+        default="groups",
+        description="Who counts as alike in the sampler `clusters`: mastery groups or student clusters.",
     )
     model: Literal["transformer", "lstm"] = Field(default="transformer", description="Kind of predictor.")
     size: int = Field(default=64, ge=8, le=4096, description="Width of the hidden state.")

@@ -33,6 +33,7 @@ from edpipe.setting_groups import (
     closest,
     refuse_unknown,
 )
+from edpipe.setting_groups_forecast import TSDiffSettings
 
 PRESETS = ("smoke", "small", "full")
 SETTINGS_FILE = "edpipe.toml"
@@ -64,6 +65,7 @@ class Settings(BaseSettings):
     embedding: EmbeddingSettings = EmbeddingSettings()
     clusters: ClusterSettings = ClusterSettings()
     strategy: StrategySettings = StrategySettings()
+    tsdiff: TSDiffSettings = TSDiffSettings()
     synthetic: SyntheticSettings = SyntheticSettings()
 
     @model_validator(mode="before")
