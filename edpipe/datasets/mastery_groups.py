@@ -65,12 +65,13 @@ class MasteryGroups:
         """Number of groups."""
         return len(self.share)
 
-    def chances(self, evidence: Evidence) -> Singles:
+    def chances(self, evidence: Evidence, gains: Singles | None = None) -> Singles:
         """Return the chance of each group; the shares where there is no evidence.
 
+        ``gains`` holds what else speaks for each group, as logarithms of chances, ``(n, num_groups)``.
         Shape ``(n, num_groups)``.
         """
-        return _expect(self, evidence)[0]
+        return _expect(self, evidence, gains)[0]
 
 
 def fit_mastery_groups(
@@ -133,7 +134,7 @@ def _iterate(
     """Return groups after some rounds from the chances given, the chances in them, and the likelihood."""
     last = -np.inf
     for _ in range(iterations):
-        groups = _maximize(evidence, mean, chances)
+        groups = groups_of(evidence, mean[0], chances)
         chances, likelihood = _expect(groups, evidence)
         if likelihood - last < TOLERANCE * abs(likelihood):
             break
@@ -159,8 +160,10 @@ def _first_guess(evidence: Evidence, mean: Singles, number: int, seed: list[int]
     return guess
 
 
-def _maximize(evidence: Evidence, mean: Singles, chances: Singles) -> MasteryGroups:
+def groups_of(evidence: Evidence, kc_mean: Singles, chances: Singles) -> MasteryGroups:
+    """Return the groups whose students are known by their chances, ``(n, num_groups)``."""
     number = chances.shape[1]
+    mean = np.clip(kc_mean, LEAST_MASTERY, 1 - LEAST_MASTERY).astype(np.float32)[None, :]
     right = chances.T @ evidence.correct + PRIOR * mean
     used = chances.T @ evidence.used + PRIOR
     return MasteryGroups(
@@ -170,7 +173,7 @@ def _maximize(evidence: Evidence, mean: Singles, chances: Singles) -> MasteryGro
     )
 
 
-def _expect(groups: MasteryGroups, evidence: Evidence) -> tuple[Singles, float]:
+def _expect(groups: MasteryGroups, evidence: Evidence, gains: Singles | None = None) -> tuple[Singles, float]:
     """Return the chance of each group for each student, and the log-likelihood but for a constant."""
     of_wrong = np.log1p(-groups.mastery)
     score = (
@@ -180,6 +183,8 @@ def _expect(groups: MasteryGroups, evidence: Evidence) -> tuple[Singles, float]:
         - evidence.expected @ np.exp(groups.preference).T
         + np.log(groups.share)
     )
+    if gains is not None:
+        score = score + gains
     top = score.max(axis=1, keepdims=True)
     weights = np.exp(score - top)
     total = weights.sum(axis=1, keepdims=True)

@@ -19,7 +19,6 @@ from edpipe.datasets.strategy_memory import (
     Histories,
     StrategyMemory,
     number_strategies,
-    student_chances,
 )
 from edpipe.datasets.strategy_names import problem_names
 from edpipe.mastery.embedding import Embedding, normalized
@@ -52,6 +51,9 @@ class StrategyEncoder:
     own_chances
         Chances of the groups with which attempts of a student were counted.
         Shape ``(num_students, num_groups)``.
+    gains
+        What strategies followed before each attempt say of the student's group.
+        Shape ``(num_attempts, num_groups)``.
     preferences
         Mean preference of each group for each strategy. Shape ``(num_strategies, num_groups)``.
     candidates
@@ -68,6 +70,7 @@ class StrategyEncoder:
     sections: Ints
     own: Ints
     own_chances: Singles
+    gains: Singles
     preferences: Singles
     candidates: Candidates
 
@@ -108,9 +111,14 @@ class StrategyEncoder:
         own = np.full(dataset.num_attempts, UNSEEN, dtype=np.int32)
         own_chances = np.zeros((dataset.num_students, memory.groups.num_groups), dtype=np.float32)
         if train_rows is not None:
+            if memory.counted is None:
+                raise ValueError("train_rows are those of a memory just made, not of one read from a file.")
             own[train_rows] = number_strategies(dataset, train_rows)[1]
-            own_chances = student_chances(dataset, train_rows, histories, memory.groups)
+            own_chances = memory.counted
         problems = _codes(memory.problem_ids, dataset.problem_ids)
+        followed = memory.followed(
+            dataset, problems, sections, _numbers(memory, dataset, kc_codes), train_rows
+        )
         names = problem_names(dataset.problem_ids, dataset.section_ids, dataset.problem_section)
         return cls(
             dataset=dataset,
@@ -123,6 +131,7 @@ class StrategyEncoder:
             sections=sections,
             own=own,
             own_chances=own_chances,
+            gains=followed.gains(memory.problems.group_counts, memory.sections.group_counts, own_chances),
             preferences=strategy_preferences(memory),
             candidates=Candidates.of(
                 memory, names, problems, sections[dataset.problem_section], 2 * num_examples
@@ -147,7 +156,7 @@ class StrategyEncoder:
         """
         dataset, memory = self.dataset, self.memory
         evidence, answers = self.histories.before(rows)
-        chances = memory.groups.chances(evidence)
+        chances = memory.groups.chances(evidence, self.gains[rows])
         # A student's own answers, shrunken to what is expected of students alike.
         prior = chances @ memory.groups.mastery
         mastery = (evidence.correct + memory.shrinkage * prior) / (evidence.scored + memory.shrinkage)
@@ -214,6 +223,17 @@ def _codes(known: Sequence[str], ids: Sequence[str]) -> Ints:
     """Return the place of each of ``ids`` among ``known``, ``UNSEEN`` where it is not there."""
     code = {name: place for place, name in enumerate(known)}
     return np.array([code.get(name, UNSEEN) for name in ids], dtype=np.int32)
+
+
+def _numbers(memory: StrategyMemory, dataset: StrategyDataset, kc_codes: Ints) -> Ints:
+    """Return the number in the memory of each attempt's strategy, ``UNSEEN`` for others."""
+    kcs, start = memory.kcs, memory.start
+    known = {kcs[start[one] : start[one + 1]].tobytes(): one for one in range(memory.num_strategies)}
+    _, first = np.unique(dataset.strategy_code, return_index=True)
+    flat, begin = dataset.strategies(first)
+    flat = kc_codes[flat]
+    numbers = [known.get(flat[begin[one] : begin[one + 1]].tobytes(), UNSEEN) for one in range(len(first))]
+    return np.array(numbers, dtype=np.int32)[dataset.strategy_code]
 
 
 def _rectangle(tokens: Places, start: Places) -> Places:

@@ -88,22 +88,9 @@ class Candidates:
         )
         return cls(
             named,
-            _entries(memory.problems, problems, named.strategy, memory.num_strategies),
-            _entries(memory.sections, sections, named.strategy, memory.num_strategies),
+            memory.problems.entries(problems, named.strategy, memory.num_strategies),
+            memory.sections.entries(sections, named.strategy, memory.num_strategies),
         )
-
-
-def _entries(counts: StrategyCounts, owner: Ints, strategy: Ints, num_strategies: int) -> Places:
-    """Return where the counts of owners and strategies stand. Shape of ``strategy``."""
-    length = np.diff(counts.start)
-    known = np.repeat(np.arange(len(length)), length) * num_strategies + counts.strategy
-    order = np.argsort(known)
-    wanted = owner.astype(np.int64)[:, None] * num_strategies + strategy
-    place = np.minimum(np.searchsorted(known, wanted, sorter=order), len(known) - 1)
-    found = order[place]
-    is_there = (owner[:, None] != UNSEEN) & (strategy != UNSEEN) & (known[found] == wanted)
-    entries: Places = np.where(is_there, found, UNSEEN)
-    return entries
 
 
 def strategy_preferences(memory: StrategyMemory) -> Singles:

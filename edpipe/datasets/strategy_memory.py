@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from edpipe.datasets.mastery_groups import Evidence, MasteryGroups, fit_mastery_groups
 from edpipe.datasets.strategy import Ints, Places, StrategyDataset
+from edpipe.datasets.strategy_groups import Followed, GroupCounts, refine_groups
 from edpipe.datasets.strategy_history import RunningCounts, Singles, use_history, visit_history
 
-CHUNK = 4096
 UNSEEN = -1
 
 
@@ -66,6 +66,28 @@ class StrategyCounts:
             total_groups=_sums(owner, chances, num_owners),
         )
 
+    @property
+    def group_counts(self) -> GroupCounts:
+        """What each group did."""
+        return GroupCounts(self.groups, self.total_groups)
+
+    def entries(
+        self, owner: NDArray[np.integer], strategy: NDArray[np.integer], num_strategies: int
+    ) -> Places:
+        """Return where the counts of owners and strategies stand, ``UNSEEN`` where they do not.
+
+        ``owner`` has shape ``(n,)``, ``strategy`` and what is returned ``(n, num_kept)``.
+        """
+        length = np.diff(self.start)
+        known = np.repeat(np.arange(len(length)), length) * num_strategies + self.strategy
+        order = np.argsort(known)
+        wanted = owner.astype(np.int64)[:, None] * num_strategies + strategy
+        place = np.minimum(np.searchsorted(known, wanted, sorter=order), len(known) - 1)
+        found = order[place]
+        is_there = (owner[:, None] != UNSEEN) & (strategy != UNSEEN) & (known[found] == wanted)
+        entries: Places = np.where(is_there, found, UNSEEN)
+        return entries
+
 
 @dataclass(frozen=True, eq=False)
 class StrategyMemory:
@@ -92,6 +114,9 @@ class StrategyMemory:
         Mean mastery of each KC. Shape ``(num_kcs,)``.
     shrinkage
         Answers that a prior weighs as in a student's mastery.
+    counted
+        Chances of the groups with which attempts of each student of the training dataset were counted, 0
+        for students without any; None once it was read from a file. Shape ``(num_students, num_groups)``.
     """
 
     kc_ids: tuple[str, ...]
@@ -109,15 +134,49 @@ class StrategyMemory:
     groups: MasteryGroups
     kc_mean: Singles
     shrinkage: float
+    counted: Singles | None = None
 
     @property
     def num_strategies(self) -> int:
         """Number of distinct strategies."""
         return len(self.start) - 1
 
+    def followed(
+        self,
+        dataset: StrategyDataset,
+        problems: Ints,
+        sections: Ints,
+        strategy: Ints,
+        counted_rows: Places | None = None,
+    ) -> Followed:
+        """Return where the attempts of a dataset stand in the counts.
+
+        Parameters
+        ----------
+        dataset
+            Attempts.
+        problems, sections
+            Codes here of those of the dataset. Shapes ``(num_problems,)`` and ``(num_sections,)``.
+        strategy
+            Number here of each attempt's strategy. Shape ``(num_attempts,)``.
+        counted_rows
+            Attempts that were counted, if they are in the dataset.
+        """
+        is_counted = np.zeros(dataset.num_attempts, dtype=bool)
+        if counted_rows is not None:
+            is_counted[counted_rows] = True
+        problem, section = problems[dataset.problem], sections[dataset.section]
+        at_problem, in_section = (
+            counts.entries(owner, strategy[:, None], self.num_strategies)[:, 0]
+            for counts, owner in ((self.problems, problem), (self.sections, section))
+        )
+        return Followed(dataset.student, problem, section, at_problem, in_section, is_counted)
+
     def to_dict(self) -> dict[str, Any]:
         """Return tensors and plain values, for a file that needs no code to load."""
-        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        return {
+            field.name: _plain(getattr(self, field.name)) for field in fields(self) if field.name != "counted"
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> StrategyMemory:
@@ -219,12 +278,12 @@ def remember(
     histories = Histories.of(dataset, answers, known_kcs.astype(np.int64), section_codes, section_uses)
     mean = np.asarray(kc_mean, dtype=np.float32)[known_kcs]
     last = last_rows(dataset, rows)
-    groups = fit_mastery_groups(histories.before(last)[0], mean, seed=seed)
-    chances = student_chances(dataset, rows, histories, groups)[dataset.student[rows]]
+    evidence = histories.before(last)[0]
     pairs = np.unique(np.repeat(np.arange(len(rows)), length) * len(known_kcs) + flat)
     kc_of_section = section[pairs // len(known_kcs)] * len(known_kcs) + pairs % len(known_kcs)
     met, met_count = np.unique(kc_of_section, return_counts=True)
-    return StrategyMemory(
+    nobody = np.ones((len(rows), 1), dtype=np.float32)
+    memory = StrategyMemory(
         kc_ids=tuple(dataset.kc_ids[code] for code in known_kcs),
         section_ids=tuple(dataset.section_ids[code] for code in known_sections),
         problem_ids=tuple(dataset.problem_ids[code] for code in known_problems),
@@ -233,15 +292,29 @@ def remember(
             np.int32
         ),
         start=np.concatenate([[0], np.cumsum(length[first_row])]),
-        problems=StrategyCounts.of(problem, strategy, chances, len(known_problems)),
-        sections=StrategyCounts.of(section, strategy, chances, len(known_sections)),
+        problems=StrategyCounts.of(problem, strategy, nobody, len(known_problems)),
+        sections=StrategyCounts.of(section, strategy, nobody, len(known_sections)),
         section_kc_start=np.searchsorted(met // len(known_kcs), np.arange(len(known_sections) + 1)),
         section_kcs=(met % len(known_kcs)).astype(np.int32),
         section_kc_count=met_count.astype(np.int32),
         section_uses=section_uses,
-        groups=groups,
+        groups=fit_mastery_groups(evidence, mean, seed=seed),
         kc_mean=mean,
         shrinkage=shrinkage,
+    )
+    problem_codes = np.full(dataset.num_problems, UNSEEN, dtype=np.int32)
+    problem_codes[known_problems] = np.arange(len(known_problems))
+    numbers = np.full(int(dataset.strategy_code.max()) + 1, UNSEEN, dtype=np.int32)
+    numbers[dataset.strategy_code[rows]] = strategy
+    followed = memory.followed(dataset, problem_codes, section_codes, numbers[dataset.strategy_code], rows)
+    groups, counted = refine_groups(memory.groups, evidence, mean, followed, last)
+    chances = counted[dataset.student[rows]]
+    return replace(
+        memory,
+        problems=StrategyCounts.of(problem, strategy, chances, len(known_problems)),
+        sections=StrategyCounts.of(section, strategy, chances, len(known_sections)),
+        groups=groups,
+        counted=counted,
     )
 
 
@@ -268,21 +341,6 @@ def last_rows(dataset: StrategyDataset, rows: Places) -> Places:
     student = dataset.student[rows]
     last: Places = rows[np.append(student[1:] != student[:-1], True)]
     return last
-
-
-def student_chances(
-    dataset: StrategyDataset, rows: Places, histories: Histories, groups: MasteryGroups
-) -> Singles:
-    """Return the chances of the groups for each student, as known before the last of the attempts.
-
-    Zeros for students without an attempt. Shape ``(num_students, num_groups)``.
-    """
-    chances = np.zeros((dataset.num_students, groups.num_groups), dtype=np.float32)
-    last = last_rows(dataset, rows)
-    for at in range(0, len(last), CHUNK):
-        part = last[at : at + CHUNK]
-        chances[dataset.student[part]] = groups.chances(histories.before(part)[0])
-    return chances
 
 
 def _section_uses(

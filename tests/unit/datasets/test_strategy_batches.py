@@ -219,7 +219,8 @@ def test_mastery_lies_between_the_students_own_share_and_what_is_expected_of_his
     encoder = encoder_of(dataset, embedding, train)
     evidence, _ = encoder.histories.before(train)
     mastery = encoder.encode(train).student_mastery.numpy()
-    prior = encoder.memory.groups.chances(evidence) @ encoder.memory.groups.mastery
+    groups = encoder.memory.groups
+    prior = groups.chances(evidence, encoder.gains[train]) @ groups.mastery
     share = evidence.correct / np.maximum(evidence.scored, 1)
     low = np.where(evidence.scored > 0, np.minimum(prior, share), prior)
     high = np.where(evidence.scored > 0, np.maximum(prior, share), prior)
@@ -238,6 +239,9 @@ def test_a_memory_survives_a_file_of_plain_values(world, embedding, tmp_path):
     )
     assert same(first, second)
     assert again.kc_ids == memory.kc_ids
+    assert again.counted is None
+    with pytest.raises(ValueError, match="memory just made"):
+        StrategyEncoder.of(dataset, embedding, again, num_examples=4, train_rows=train)
 
 
 def test_kcs_sections_and_problems_that_training_never_met_are_unknown(world, embedding):
