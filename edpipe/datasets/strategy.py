@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -183,6 +183,45 @@ class StrategyDataset:
             for column in frame:
                 digest.update(_bytes_of(column))
         return digest.hexdigest()[:FINGERPRINT_LENGTH]
+
+
+def only(dataset: StrategyDataset, rows: Places) -> StrategyDataset:
+    """Return a dataset of some attempts in the same codes, as if there were no others.
+
+    Parameters
+    ----------
+    dataset
+        Attempts.
+    rows
+        Those to keep, rising. Row ``i`` of what is returned is row ``rows[i]``. Earlier answers
+        (``prior_scored``, ``prior_correct``) stay as they were counted.
+    """
+    place = np.full(dataset.num_attempts, -1, dtype=np.int32)
+    place[rows] = np.arange(len(rows))
+    observations = dataset.observations.with_columns(
+        attempt=pl.Series(place[dataset.observations["attempt"].to_numpy()], dtype=pl.Int32)
+    ).filter(pl.col("attempt") >= 0)
+    steps = _ranges(dataset.step_start, rows)
+    kcs = _ranges(dataset.kc_start, steps)
+    return replace(
+        dataset,
+        attempts=dataset.attempts[rows],
+        step_start=_starts(np.diff(dataset.step_start)[rows]),
+        kc_start=_starts(np.diff(dataset.kc_start)[steps]),
+        kcs=dataset.kcs[kcs],
+        observations=observations,
+    )
+
+
+def _ranges(start: Places, rows: Places) -> Places:
+    """Return the places from ``start[row]`` up to ``start[row + 1]`` of each row, side by side."""
+    length = np.diff(start)[rows]
+    begin = _starts(length)
+    return np.arange(begin[-1]) - np.repeat(begin[:-1] - start[rows], length)
+
+
+def _starts(length: Places) -> Places:
+    return np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
 
 
 def strategy_dataset_of(

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 SAMPLED_FILE = "sampled.npy"
 KNOWN_FOLDER = "known"
 # Settings of the sampler, which are told with a run.
-SAMPLING = ("sampler", "budget", "cluster_exponent")
+SAMPLING = ("sampler", "budget", "cluster_exponent", "learners")
 
 
 def trained(settings: Settings, attempts: Attempts, *, resume: bool, on_made: OnMade | None) -> TrainingRun:

@@ -29,7 +29,7 @@ def make_sampler(name: str, settings: Settings, *, probe: Probe | None = None) -
     name
         One of :data:`SAMPLERS`.
     settings
-        ``settings.strategy.cluster_exponent``.
+        ``settings.strategy.cluster_exponent`` and ``learners``, ``settings.embedding.shrinkage``.
     probe
         What ``adaptive`` trains and scores in each round; by default a lookup.
 
@@ -39,7 +39,11 @@ def make_sampler(name: str, settings: Settings, *, probe: Probe | None = None) -
         If there is no such sampler.
     """
     samplers: dict[str, Sampler] = {
-        "clusters": ClusterSampler(exponent=settings.strategy.cluster_exponent),
+        "clusters": ClusterSampler(
+            exponent=settings.strategy.cluster_exponent,
+            learners=settings.strategy.learners,
+            mastery_shrinkage=settings.embedding.shrinkage,
+        ),
         "uniform": UniformSampler(),
         "sections": SectionSampler(),
         "kmeans": KMeansSampler(),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edpipe.datasets.samplers.apportionment import apportion
+from edpipe.datasets.samplers.learners import group_clusters, learner_groups
 from edpipe.datasets.samplers.pool import Pool, checked_budget, codes_of, place_in_group
 from edpipe.datasets.samplers.typical import normalized_entropy, strategy_shares, typical_order
 from edpipe.datasets.strategy import Places
@@ -17,7 +19,9 @@ from edpipe.datasets.strategy import Places
 class ClusterSampler:
     r"""Share the budget among strategy clusters and take the typical attempts of each first.
 
-    A cell is a cluster at one problem: learners who are alike, doing the same thing. Where the budget covers
+    A cell is a cluster at one problem: learners who are alike, doing the same thing. Who is alike is said by
+    clusters of students, or by mastery groups that follow the same strategies
+    (:func:`~edpipe.datasets.samplers.learners.learner_groups`). Where the budget covers
     all cells, it is shared among them, otherwise among clusters; a part :math:`c` weighs
     :math:`|c|^\beta`, a cluster also :math:`1 +` its normalized strategy entropy, and each gets one place
     before any gets a second. Within a cluster the problems take turns, those first that no other
@@ -34,31 +38,40 @@ class ClusterSampler:
         Whether clusters of many strategies get more.
     shrinkage
         Attempts that the problem's strategies weigh as in a cell, at least 0.
+    learners
+        Who says which learners are alike.
+    mastery_shrinkage
+        Answers that a prior weighs as in a student's mastery; for groups only.
     """
 
     exponent: float = 0.5
     weighs_entropy: bool = True
     shrinkage: float = 1.0
+    learners: Literal["groups", "clusters"] = "clusters"
+    mastery_shrinkage: float = 5.0
     name: str = "clusters"
 
     def sample(self, pool: Pool, budget: int) -> Places:
         """Return rows of typical attempts."""
         num_taken = checked_budget(pool, budget)
-        cell = codes_of(pool.cluster, pool.problem)
+        cluster = pool.cluster
+        if self.learners == "groups":
+            cluster = group_clusters(pool, learner_groups(pool, shrinkage=self.mastery_shrinkage))
+        cell = codes_of(cluster, pool.problem)
         turn = self._turns(pool, cell)
         cell_size = np.bincount(cell)
         if num_taken >= len(cell_size):
             shares = apportion(cell_size, num_taken, cell_size.astype(np.float64) ** self.exponent)
             return pool.rows[turn < shares[cell]]
-        size = np.bincount(pool.cluster)
+        size = np.bincount(cluster)
         weight = size.astype(np.float64) ** self.exponent
         if self.weighs_entropy:
-            weight = weight * (1 + normalized_entropy(pool.cluster, pool.strategy))
+            weight = weight * (1 + normalized_entropy(cluster, pool.strategy))
         shares = apportion(size, num_taken, weight)
         rank = _cell_rank(cell, pool.problem)
         # Cells that come first in their problem come first in the cluster, large ones before small ones.
         ranked = np.lexsort((cell, -cell_size[cell], rank[cell], turn))
-        return pool.rows[place_in_group(pool.cluster, ranked) < shares[pool.cluster]]
+        return pool.rows[place_in_group(cluster, ranked) < shares[cluster]]
 
     def _turns(self, pool: Pool, cell: Places) -> Places:
         """Return the turn of each attempt in its cell, from 0."""

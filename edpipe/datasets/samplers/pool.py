@@ -77,6 +77,11 @@ class Pool:
         return self._known_clusters().student_cluster[self.student].astype(np.int64)
 
     @cached_property
+    def problem_cluster(self) -> Places:
+        """Cluster of each attempt's problem, -1 for none. Shape ``(n,)``."""
+        return self._known_clusters().problem_cluster[self.problem].astype(np.int64)
+
+    @cached_property
     def vectors(self) -> Vectors:
         """Vectors of student, section and problem side by side. Shape ``(n, 3 · dim)``."""
         known = self.known_embedding()

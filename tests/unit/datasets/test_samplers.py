@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import polars as pl
 import pytest
+from sklearn.metrics import adjusted_rand_score
 from strategy_data import Planted, planted, planted_embedding
 
 from edpipe.datasets.samplers import SAMPLERS, Pool, budget_of, make_sampler
 from edpipe.datasets.samplers.adaptive import AdaptiveSampler, lookup_jaccard
 from edpipe.datasets.samplers.clusters import ClusterSampler
+from edpipe.datasets.samplers.learners import group_clusters, learner_groups
 from edpipe.datasets.samplers.pool import codes_of, place_in_group
 from edpipe.datasets.samplers.spread import farthest_first
 from edpipe.datasets.samplers.typical import normalized_entropy, strategy_shares, typical_order
@@ -132,6 +135,46 @@ def test_typical_attempts_leave_departures_out(world: Planted, pool: Pool) -> No
     ours = is_random[ClusterSampler().sample(pool, num_cells)].mean()
     drawn = is_random[make_sampler("uniform", load_settings("smoke")).sample(pool, num_cells)].mean()
     assert ours < 0.75 * drawn
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[Planted, Pool]:
+    """A world whose clusters hold all students together: they know nothing of groups."""
+    world = planted(tmp_path_factory.mktemp("large"), num_students=120)
+    rows = np.flatnonzero((world.dataset.attempts["split"] == "train").to_numpy())
+    nobody = true_clusters(world)
+    nobody = replace(
+        nobody,
+        student_cluster=np.zeros_like(nobody.student_cluster),
+        attempt_cluster=world.dataset.section.astype(np.int32),
+    )
+    return world, Pool(world.dataset, rows, planted_embedding(world), nobody, seed=3)
+
+
+def test_learner_groups_find_the_planted_groups(large: tuple[Planted, Pool]) -> None:
+    world, pool = large
+    found = learner_groups(pool, shrinkage=5.0)
+    assert adjusted_rand_score(world.group[pool.student], found) > 0.9
+    clusters = group_clusters(pool, found)
+    assert len(np.unique(clusters)) == len(np.unique(found)) * world.dataset.num_sections
+
+
+def test_the_preferred_strategy_of_every_group_is_sampled_where_clusters_hold_groups_together(
+    large: tuple[Planted, Pool],
+) -> None:
+    world, pool = large
+    is_random = world.attempts["is_random"].to_numpy()
+    pair = codes_of(
+        world.group[world.dataset.student].astype(np.int64), pool.dataset.problem.astype(np.int64)
+    )
+    num_pairs = int(pair.max()) + 1
+
+    def covered(learners: Literal["groups", "clusters"]) -> float:
+        rows = ClusterSampler(learners=learners).sample(pool, num_pairs)
+        return len(np.unique(pair[rows[~is_random[rows]]])) / num_pairs
+
+    assert covered("groups") > 0.9
+    assert covered("clusters") < 0.75
 
 
 def test_turns_follow_the_divisor_method() -> None:

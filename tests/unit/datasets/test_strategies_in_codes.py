@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from strategy_data import planted
 
-from edpipe.datasets.strategy import StrategyDataset, strategy_dataset_of
+from edpipe.datasets.strategy import StrategyDataset, only, strategy_dataset_of
 from edpipe.datasets.strategy_splits import SPLIT_KINDS, split_strategies
 from edpipe.errors import TrainingError
 from edpipe.settings import Settings
@@ -170,3 +170,20 @@ def test_later_attempts_are_tested_in_a_split_by_time(tmp_path: Path, settings: 
 def test_an_empty_part_is_an_error_with_the_counts(settings: Settings):
     with pytest.raises(TrainingError, match="valid 0"):
         split_strategies(two_attempts(), settings, kind="students")
+
+
+def test_a_part_of_the_attempts_holds_these_alone_in_the_same_codes(tmp_path: Path) -> None:
+    dataset = planted(tmp_path, num_students=6).dataset
+    rows = np.arange(dataset.num_attempts)[1::3]
+    part = only(dataset, rows)
+    assert part.num_attempts == len(rows)
+    assert part.student.tolist() == dataset.student[rows].tolist()
+    for place, row in enumerate(rows):
+        assert part.strategy(place).tolist() == dataset.strategy(int(row)).tolist()
+        steps = [np.diff(one.step_start)[at] for one, at in ((part, place), (dataset, row))]
+        assert steps[0] == steps[1]
+    seen = dataset.observations.filter(pl.col("attempt").is_in(rows.tolist()))
+    assert part.observations.drop("attempt").equals(seen.drop("attempt"))
+    assert (rows[part.observations["attempt"].to_numpy()] == seen["attempt"].to_numpy()).all()
+    everything = only(dataset, np.arange(dataset.num_attempts))
+    assert everything.fingerprint == dataset.fingerprint
