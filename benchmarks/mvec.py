@@ -12,7 +12,11 @@ ablations  our sampler at a tenth with parts changed: `mvec_ablations.csv`
 splits     the predictor on all five splits beside the baselines: `mvec_splits.csv`
 slice      five folds by student of the published slice: `mvec_slice.csv`
 
-`mvec_targets.csv` sums up what was asked for. A part goes on where it stopped: points are kept in `--home`.
+`mvec_targets.csv` sums up what was asked for, beside what could be foretold at best in the planted world:
+`best` knows the planted chances and the student's group, `best_by_history` infers the group from earlier
+attempts. Another `--world-seed` draws another planted world; its tables are called `…_world8.csv` and so on.
+
+A part goes on where it stopped: points are kept in `--home`.
 Seconds are of one thread; measure on a quiet machine.
 """
 
@@ -26,8 +30,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
+from mvec_best import best_values
 from mvec_slice import measure_slice, slice_path
 from mvec_world import (
+    WORLD_SEED,
     World,
     baseline,
     benchmark_settings,
@@ -60,7 +66,7 @@ def main() -> None:
     seeds = tuple(range(given.seeds))
     parts = given.parts.split(",")
     if set(parts) - {"slice"}:
-        world = planted_world(given.students, given.split, settings)
+        world = planted_world(given.students, given.split, settings, seed=given.world_seed)
         print(
             f"{len(world.split.train):,} training and {len(world.split.test):,} test attempts, "
             f"{world.clusters.num_clusters:,} clusters; at best {world.truth.world.bayes_exact_match:.3f}"
@@ -70,7 +76,7 @@ def main() -> None:
         if "network" in parts:
             measured = network_curve(world, settings, seeds, given)
             write("mvec_network.csv", measured, given)
-            write("mvec_targets.csv", targets(measured), given)
+            write("mvec_targets.csv", targets(measured, world, settings), given)
         if "ablations" in parts:
             write("mvec_ablations.csv", ablations(world, settings, seeds, given), given)
         if "splits" in parts:
@@ -94,7 +100,7 @@ def curve(
             world,
             settings,
             plain_learners(world),
-            given.home / f"curve-{given.split}-{given.students}-{sampler}.parquet",
+            given.home / f"curve-{_world_name(given)}-{sampler}.parquet",
             samplers=[sampler],
             budgets=[budget for budget in BUDGETS if budget <= SLOW.get(sampler, 1.0)],
             seeds=seeds,
@@ -117,7 +123,7 @@ def network_curve(
 ) -> pl.DataFrame:
     """Return what the network reaches: all samplers at a tenth, some at every budget, and everything."""
     learners = {settings.strategy.model: network(world, settings)}
-    file = given.home / f"network-{given.split}-{given.students}-{given.epochs}.parquet"
+    file = given.home / f"network-{_world_name(given)}-{given.epochs}.parquet"
     several: dict[str, Any] = {"seeds": seeds}
     samplers = [name for name in given.samplers.split(",") if name != "all"]
     measured(world, settings, learners, file, samplers=samplers, budgets=[TENTH], **several)
@@ -158,6 +164,7 @@ def ablations(
     )
     variants: dict[str, World] = {
         "ours": world,
+        "student clusters": world,
         "no mastery weights": again(embedding={"mastery_exponent": 0.0}),
         "random vectors": blind,
         "k-means at equal K": with_kmeans,
@@ -170,16 +177,18 @@ def ablations(
     found = []
     for name, variant in variants.items():
         exponent = {"beta 0": 0.0, "beta 1": 1.0}.get(name, settings.strategy.cluster_exponent)
-        options = settings.strategy.model_copy(update={"cluster_exponent": exponent})
+        # Clusters of students matter only where they say who is alike.
+        learners = "groups" if name in ("ours", "beta 0", "beta 1") else "clusters"
+        options = settings.strategy.model_copy(update={"cluster_exponent": exponent, "learners": learners})
         # The learner is that of our world, so that only the sample differs.
-        learners = plain_learners(world)
+        predictors = plain_learners(world)
         if given.ablate_network:
-            learners[settings.strategy.model] = network(world, settings)
+            predictors[settings.strategy.model] = network(world, settings)
         points = measured(
             world,
             settings.model_copy(update={"strategy": options}),
-            learners,
-            given.home / f"ablation-{given.split}-{given.students}-{name.replace(' ', '_')}.parquet",
+            predictors,
+            given.home / f"ablation-{_world_name(given)}-{name.replace(' ', '_')}.parquet",
             clusters=variant.clusters,
             samplers=["clusters"],
             budgets=[TENTH],
@@ -193,7 +202,11 @@ def splits(world: World, settings: Settings, given: argparse.Namespace) -> pl.Da
     """Return the predictor learned from our tenth beside the baselines learned from all, on five splits."""
     found = []
     for kind in SPLIT_KINDS:
-        here = world if kind == given.split else planted_world(given.students, kind, settings)
+        here = (
+            world
+            if kind == given.split
+            else planted_world(given.students, kind, settings, seed=given.world_seed)
+        )
         pool = here.pool
         rows = make_sampler("clusters", settings).sample(pool, budget_of(TENTH, len(pool)))
         said = {"ours": network(here, settings)(Lesson(rows, settings.seed))(here.split.test)}
@@ -225,7 +238,8 @@ def measured(
         print(
             f"{first['sampler']:>9} {first['model']:>14} {first['budget']:6.1%} seed {first['seed']} "
             f"{first['equal']:>6}  exact {values['exact_match']:.3f}  expected "
-            f"{values['expected_exact_match']:.3f}  gap {values['expected_gap_fifths']:.3f}  "
+            f"{values['expected_exact_match']:.3f}  gap {values['expected_gap_planted']:.3f} planted, "
+            f"{values['expected_gap_fifths']:.3f} fifths  "
             f"{first['seconds_total']:.1f} s",
             flush=True,
         )
@@ -245,8 +259,11 @@ def measured(
     )
 
 
-def targets(points: pl.DataFrame) -> pl.DataFrame:
-    """Return each sampler at a tenth as a share of all attempts, with intervals over seeds."""
+def targets(points: pl.DataFrame, world: World, settings: Settings) -> pl.DataFrame:
+    """Return each sampler at a tenth beside all attempts and what is best, with intervals over seeds."""
+    best, by_history = (
+        best_values(world, knows_group=knows_group, seed=settings.seed) for knows_group in (True, False)
+    )
     equal = points.filter(pl.col("equal") == "epochs")
     wanted = ["exact_match", "expected_exact_match", "departure_recall", "mastery_gap"]
     wanted += ["expected_gap_planted", "expected_gap_fifths"]
@@ -269,6 +286,8 @@ def targets(points: pl.DataFrame) -> pl.DataFrame:
                     "num_seeds": len(values),
                     "of_all": values.mean() / full.mean() if len(full) else np.nan,
                     "all": full.mean() if len(full) else np.nan,
+                    "best": best[metric],
+                    "best_by_history": by_history[metric],
                     "seconds_sampler": part["seconds_sampler"].mean(),
                     "seconds_total": part["seconds_total"].mean(),
                 }
@@ -278,16 +297,24 @@ def targets(points: pl.DataFrame) -> pl.DataFrame:
 
 def write(name: str, frame: pl.DataFrame, given: argparse.Namespace) -> None:
     """Write one table, replaced by rename."""
+    if given.world_seed != WORLD_SEED and name != "mvec_slice.csv":
+        name = name.replace(".csv", f"_world{given.world_seed}.csv")
     given.results.mkdir(parents=True, exist_ok=True)
     frame.write_csv(given.results / f".{name}", float_precision=5)
     (given.results / f".{name}").replace(given.results / name)
     print(f"wrote {given.results / name}")
 
 
+def _world_name(given: argparse.Namespace) -> str:
+    name = f"{given.split}-{given.students}"
+    return name if given.world_seed == WORLD_SEED else f"{name}-world{given.world_seed}"
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--students", type=int, default=600)
+    parser.add_argument("--world-seed", type=int, default=WORLD_SEED, help="of the planted truth")
     parser.add_argument("--split", default="published", choices=SPLIT_KINDS)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=30)

@@ -31,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from strategy_data import Planted, planted
 
 SECTIONS, PROBLEMS, KCS, PROBLEMS_MET = 6, 40, 24, 10
+WORLD_SEED = 7
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +51,11 @@ class World:
         """The training attempts."""
         return Pool(self.truth.dataset, self.split.train, self.embedding, self.clusters)
 
+    def planted_problem(self, problem_id: str) -> int:
+        """Return the planted number of a problem."""
+        section, name = problem_id.rsplit("/", 1)
+        return int(section.rsplit("-", 1)[1]) * self.truth.world.problems_per_section + int(name[2:])
+
     def expected(self, said: PredictedStrategies) -> NDArray[np.float64]:
         """Return the planted chance that each predicted strategy is followed; 0 where it solves nothing.
 
@@ -63,8 +69,7 @@ class World:
         ]
         found = np.zeros(len(said))
         for place, row in enumerate(said.rows):
-            section, name = dataset.problem_ids[dataset.problem[row]].rsplit("/", 1)
-            problem = int(section.rsplit("-", 1)[1]) * world.problems_per_section + int(name[2:])
+            problem = self.planted_problem(dataset.problem_ids[dataset.problem[row]])
             kcs = [dataset.kc_ids[kc] for kc in said.strategy(place)]
             number = of_strategy[problem].get(tuple(world.kc_names.index(kc) for kc in kcs))
             if number is not None:
@@ -94,8 +99,11 @@ def benchmark_settings(**strategy: Any) -> Settings:
     return load_settings("small", progress="none", strategy=strategy)
 
 
-def planted_world(num_students: int, kind: str, settings: Settings) -> World:
-    """Draw students who visit all sections, and learn vectors and clusters from the training part."""
+def planted_world(num_students: int, kind: str, settings: Settings, *, seed: int = WORLD_SEED) -> World:
+    """Draw students who visit all sections, and learn vectors and clusters from the training part.
+
+    ``seed`` is that of the planted truth, not of what is learned.
+    """
     with tempfile.TemporaryDirectory() as folder:
         truth = planted(
             Path(folder),
@@ -105,6 +113,7 @@ def planted_world(num_students: int, kind: str, settings: Settings) -> World:
             num_kcs=KCS,
             sections_per_student=SECTIONS,
             problems_per_student=PROBLEMS_MET,
+            seed=seed,
         )
     split = split_strategies(truth.dataset, settings, kind=kind)  # type: ignore[arg-type]  # argparse checks
     return learned_world(truth, split, settings)
