@@ -9,6 +9,8 @@ from models.tsdiff.consistency import consistency_loss, distance_to_teacher
 from models.tsdiff.guidance import SelfGuidance
 from models.tsdiff.guided import guided_sample
 from models.tsdiff.model import SeriesDiffusion
+from models.tsdiff.refine import refine
+from models.tsdiff.representative import representative_step, stepwise_losses
 from models.tsdiff.s4d import S4D
 from models.tsdiff.tsdiff import TSDiff
 
@@ -30,5 +32,8 @@ __all__ = [
     "distance_to_teacher",
     "guided_sample",
     "observed_condition",
+    "refine",
+    "representative_step",
+    "stepwise_losses",
     "sum_condition",
 ]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from models.batches import WindowBatch
-from models.diffusion import Estimate, window_losses
+from models.diffusion import Estimate, VariancePreserving, window_losses
 from models.tsdiff.backbone import Backbone
 from models.tsdiff.config import TSDiffConfig
 from models.tsdiff.model import SeriesDiffusion, stepwise_process
@@ -31,6 +31,7 @@ class TSDiff(SeriesDiffusion):
     """
 
     config: TSDiffConfig
+    process: VariancePreserving
 
     def __init__(self, config: TSDiffConfig) -> None:
         super().__init__()
