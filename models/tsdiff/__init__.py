@@ -6,12 +6,14 @@ from models.tsdiff.conditional import ConditionalForecaster
 from models.tsdiff.conditions import Condition, GuidanceKind, observed_condition, sum_condition
 from models.tsdiff.config import BackboneConfig, ConditionalConfig, TSDiffConfig, config_from_dict
 from models.tsdiff.consistency import consistency_loss, distance_to_teacher
+from models.tsdiff.constraints import Constraint, every
 from models.tsdiff.guidance import SelfGuidance
 from models.tsdiff.guided import guided_sample
 from models.tsdiff.model import SeriesDiffusion
 from models.tsdiff.refine import refine
 from models.tsdiff.representative import representative_step, stepwise_losses
 from models.tsdiff.s4d import S4D
+from models.tsdiff.scenarios import Scenarios, best_of, effective_sample_size, reject, resample
 from models.tsdiff.tsdiff import TSDiff
 
 __all__ = [
@@ -21,19 +23,26 @@ __all__ = [
     "Condition",
     "ConditionalConfig",
     "ConditionalForecaster",
+    "Constraint",
     "GuidanceKind",
+    "Scenarios",
     "SelfGuidance",
     "SeriesDiffusion",
     "TSDiff",
     "TSDiffConfig",
+    "best_of",
     "build_tsdiff",
     "config_from_dict",
     "consistency_loss",
     "distance_to_teacher",
+    "effective_sample_size",
+    "every",
     "guided_sample",
     "observed_condition",
     "refine",
+    "reject",
     "representative_step",
+    "resample",
     "stepwise_losses",
     "sum_condition",
 ]
