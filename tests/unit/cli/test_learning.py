@@ -114,7 +114,7 @@ def test_weights_before_training_and_attempts_of_one_step_are_told(asked, monkey
     monkeypatch.setattr(edpipe, "train", lambda *_, **__: found)
     told = run("train", "strategy").stderr
     assert "Best epoch 0 (before training) of 5" in told
-    assert "75% of the attempts have a single step" in told
+    assert "75 % of the attempts have a single step" in told
 
 
 def test_scoring_tells_the_rows_of_each_table(monkeypatch, tmp_path):

@@ -54,7 +54,7 @@ def test_the_share_counts_attempts_with_one_step(world: Planted) -> None:
 
 def test_half_is_not_most() -> None:
     assert single_step_words(0.5) is None
-    assert "61% of the attempts have a single step" in str(single_step_words(0.612))
+    assert "61 % of the attempts have a single step" in str(single_step_words(0.612))
 
 
 def test_an_evaluation_warns_where_most_attempts_have_one_step(
