@@ -82,7 +82,8 @@ class TSDiffModule(_WindowModule[SeriesDiffusion]):
     curriculum
         Which diffusion times the first steps draw; all, where None.
     is_compiled
-        Whether the network is compiled at its first call; worth its minutes in long trainings.
+        Whether the network is compiled at its first call. Takes minutes; on one core of a CPU a step took as
+        long as without (44 ms for 64 windows of 60 steps).
     backend
         What torch compiles with.
     """
