@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from pytorch_lightning import LightningDataModule, LightningModule
+from pytorch_lightning.callbacks import Callback
 
 from edpipe.errors import TrainingError
 from edpipe.progress import Mode
@@ -51,6 +52,7 @@ def run_epochs(
     batches: int,
     seed: int,
     progress: Mode,
+    callbacks: Sequence[Callback] = (),
 ) -> None:
     """Train until all epochs are done or patience is at its end, from the last whole epoch on.
 
@@ -74,6 +76,8 @@ def run_epochs(
         Seed of weights and dropout.
     progress
         How to show it.
+    callbacks
+        What else happens, before the keeper looks at the epoch.
 
     Raises
     ------
@@ -88,8 +92,9 @@ def run_epochs(
         torch.manual_seed(seed)
         total = batches * settings.max_epochs
         # Shown after the keeper has the epoch's figures.
-        callbacks = [FiniteLoss(family), keeper, ShowProgress(family, keeper, progress, total)]
-        trainer = build_trainer(settings, run_dir, max_epochs=settings.max_epochs, callbacks=callbacks)
+        shown = ShowProgress(family, keeper, progress, total)
+        around = [FiniteLoss(family), *callbacks, keeper, shown]
+        trainer = build_trainer(settings, run_dir, max_epochs=settings.max_epochs, callbacks=around)
         ranks = trainer.world_size
         optimizer = OptimizerConfig(
             learning_rate=settings.learning_rate,

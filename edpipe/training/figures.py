@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -103,3 +104,41 @@ class StrategyEpoch(Figures):
     def of(cls, epoch: int, metrics: Mapping[str, float]) -> Self:
         """Return the figures that the module logged."""
         return cls(epoch, metrics["train/loss"], metrics["valid/loss"], metrics["valid/next_accuracy"])
+
+
+@dataclass(frozen=True)
+class TSDiffEpoch(Figures):
+    """Figures of one epoch of a diffusion model of series.
+
+    Attributes
+    ----------
+    epoch
+        Number from 0.
+    train_loss, valid_loss
+        Mean squared error of what the network foretells, scaled; validation with the averaged weights.
+    valid_crps
+        Mean weighted quantile loss of forecasts of validation windows; NaN where an epoch is too short to
+        sample them.
+    """
+
+    train_loss: float
+    valid_loss: float
+    valid_crps: float
+
+    @property
+    def score(self) -> float:
+        """The validation CRPS, or else the validation loss, turned round."""
+        return -(self.valid_loss if math.isnan(self.valid_crps) else self.valid_crps)
+
+    @property
+    def words(self) -> str:
+        """Number of the epoch, and what it is judged by."""
+        if math.isnan(self.valid_crps):
+            return f"epoch {self.epoch + 1}, validation loss {self.valid_loss:.4f}"
+        return f"epoch {self.epoch + 1}, validation CRPS {self.valid_crps:.4f}"
+
+    @classmethod
+    def of(cls, epoch: int, metrics: Mapping[str, float]) -> Self:
+        """Return the figures that the module and the look at validation logged."""
+        crps = metrics.get("valid/crps", math.nan)
+        return cls(epoch, metrics["train/loss"], metrics["valid/loss"], crps)

@@ -1,0 +1,136 @@
+"""Train one network of a forecaster, and the student of one step that learns from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import torch
+from pytorch_lightning import LightningModule
+
+from edpipe.datasets.series_batches import WindowDataModule
+from edpipe.datasets.series_scaling import Scaling
+from edpipe.datasets.series_source import SourcedTask
+from edpipe.errors import TrainingError
+from edpipe.setting_groups_forecast import TSDiffSettings
+from edpipe.settings import Settings
+from edpipe.training.callbacks import BEST_FILE, EpochKeeper
+from edpipe.training.epochs import run_epochs
+from edpipe.training.figures import TSDiffEpoch
+from edpipe.training.tsdiff_plan import FAMILY, NetworkConfig, untuned
+from edpipe.training.tsdiff_validation import VALIDATION_STEPS, ValidationCrps
+from models.optimization import OptimizerConfig
+from models.tsdiff import ConditionalConfig, ConditionalForecaster, SeriesDiffusion, build_tsdiff
+from models.tsdiff.lightning_module import ConsistencyModule, TSDiffModule
+
+OnEpoch = Callable[[TSDiffEpoch], None]
+Keeper = EpochKeeper[TSDiffEpoch]
+# Distance between the seeds of members: far more than anything adds to a seed.
+SEED_STRIDE: Final = 100_003
+# Averaged weights are the target of a distillation, so it needs some averaging.
+STUDENT_EMA: Final = 0.95
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MemberTraining:
+    """What the trainings of all members share.
+
+    Attributes
+    ----------
+    settings
+        Everything.
+    sourced
+        Series and windows.
+    config
+        Network of each member.
+    run_dir
+        Folder of the run; each member has one below it.
+    on_epoch
+        Called with the figures of each epoch, counted on from member to member.
+    """
+
+    settings: Settings
+    sourced: SourcedTask
+    config: NetworkConfig
+    run_dir: Path
+    on_epoch: OnEpoch | None
+
+    def member(self, number: int) -> tuple[Keeper, SeriesDiffusion]:
+        """Train a member, or find it trained; return the figures and best weights of its last stage."""
+        asked = self.settings.tsdiff
+        folder = self.run_dir / f"member-{number}"
+        stages = 2 if asked.model == "one_step" else 1
+        first = number * stages * asked.max_epochs
+        keeper, network = self._stage(
+            folder,
+            lambda optimizer: TSDiffModule(
+                build_tsdiff(self.config), optimizer, is_compiled=asked.is_compiled
+            ),
+            asked,
+            seed=self.settings.seed + number * SEED_STRIDE,
+            num_steps=asked.num_steps or VALIDATION_STEPS,
+            first_epoch=first,
+        )
+        if asked.model != "one_step":
+            return keeper, network
+        if not isinstance(network, ConditionalForecaster):  # pragma: no cover - the settings made it
+            raise TypeError(f"only a flow can be distilled; got {type(network).__name__}.")
+        teacher = network
+        return self._stage(
+            folder / "student",
+            lambda optimizer: ConsistencyModule(teacher, optimizer, is_compiled=asked.is_compiled),
+            asked.model_copy(update={"ema_decay": max(asked.ema_decay, STUDENT_EMA)}),
+            seed=self.settings.seed + number * SEED_STRIDE,
+            num_steps=1,
+            first_epoch=first + asked.max_epochs,
+        )
+
+    def _stage(
+        self,
+        folder: Path,
+        module_of: Callable[[OptimizerConfig], LightningModule],
+        asked: TSDiffSettings,
+        *,
+        seed: int,
+        num_steps: int,
+        first_epoch: int,
+    ) -> tuple[Keeper, SeriesDiffusion]:
+        """Run the epochs that are missing and return their figures with the best weights."""
+        folder.mkdir(parents=True, exist_ok=True)
+        told = self.on_epoch
+
+        def log(epoch: TSDiffEpoch) -> None:
+            if told is not None:
+                told(replace(epoch, epoch=first_epoch + epoch.epoch))
+
+        keeper = EpochKeeper(folder, TSDiffEpoch, patience=asked.patience, on_epoch=log)
+        task = self.sourced.task
+        data = WindowDataModule(
+            task,
+            Scaling.fit(task.series, task.train_ends, asked.scaling),
+            batch_size=asked.batch_size,
+            batches_per_epoch=asked.batches_per_epoch,
+            seed=seed,
+        )
+        look = ValidationCrps(untuned(asked, self.sourced, ()), task, num_steps=num_steps, seed=seed)
+        run_epochs(
+            asked,
+            module_of,
+            data,
+            keeper,
+            family=FAMILY,
+            run_dir=folder,
+            batches=asked.batches_per_epoch,
+            seed=seed,
+            progress=self.settings.progress,
+            # Guided sampling takes longer than an epoch.
+            callbacks=[look] if isinstance(self.config, ConditionalConfig) else [],
+        )
+        if keeper.best is None:  # pragma: no cover - Lightning ran no epoch
+            raise TrainingError("No epoch was trained.", where=str(folder), state="No model was written.")
+        with torch.random.fork_rng(devices=[]):
+            network = build_tsdiff(self.config)
+        network.load_state_dict(torch.load(folder / BEST_FILE, map_location="cpu", weights_only=True))
+        return keeper, network.eval()

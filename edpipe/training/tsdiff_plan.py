@@ -1,0 +1,137 @@
+"""What a training of a forecaster would be: its network, its options, its key, and facts about its series."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+import torch
+
+from edpipe.datasets.series_source import SourcedTask
+from edpipe.prediction.forecast import Sampling, TrainedForecaster
+from edpipe.setting_groups_forecast import TSDiffSettings
+from edpipe.settings import Settings
+from edpipe.training.run import TrainingRun
+from models.tsdiff import ConditionalConfig, SeriesDiffusion, TSDiffConfig, build_tsdiff
+
+NetworkConfig = TSDiffConfig | ConditionalConfig
+FAMILY: Final = "tsdiff"
+RUN_KEY_LENGTH: Final = 16
+# A change of the training recipe that gives other weights for equal settings raises this.
+RECIPE: Final = 1
+# Settings besides the network's that change the weights or what is drawn from them.
+OPTIONS: Final = (
+    "model",
+    "scaling",
+    "batch_size",
+    "batches_per_epoch",
+    "learning_rate",
+    "weight_decay",
+    "max_epochs",
+    "patience",
+    "ema_decay",
+    "num_members",
+    "num_samples",
+    "num_steps",
+    "guidance",
+    "guidance_scale",
+    "calibration",
+    "precision",
+)
+# Settings that say which series a run is about and how they are divided.
+ASKED: Final = (
+    "source",
+    "grain",
+    "series",
+    "measure",
+    "file",
+    "holes",
+    "min_students",
+    "min_scored",
+    "context_length",
+    "prediction_length",
+    "lags",
+    "num_windows",
+)
+
+
+def plan_tsdiff(settings: Settings, sourced: SourcedTask) -> tuple[TrainingRun, NetworkConfig]:
+    """Return the run that would be made, and its network."""
+    asked, task = settings.tsdiff, sourced.task
+    config = network_config(asked, sourced)
+    options: dict[str, Any] = {name: getattr(asked, name) for name in OPTIONS}
+    options |= {"seed": settings.seed}
+    # Lists as a file gives them back: a run read again equals the run that was made.
+    config_values = json.loads(json.dumps(config.to_dict()))
+    described = [RECIPE, sourced.fingerprint, config_values, list(task.lags), options]
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+    with torch.random.fork_rng(devices=[]):
+        network = build_tsdiff(config)
+    run = TrainingRun(
+        run_dir=settings.runs_dir / digest[:RUN_KEY_LENGTH],
+        run_key=digest[:RUN_KEY_LENGTH],
+        config=config_values,
+        options=options,
+        fingerprint=sourced.fingerprint,
+        source=sourced.sourced.source,
+        steps="",
+        num_parameters=asked.num_members * sum(weight.numel() for weight in network.parameters()),
+        model=FAMILY,
+        data={
+            "asked": json.loads(json.dumps({name: getattr(asked, name) for name in ASKED})),
+            "account": dict(sourced.sourced.account),
+            **data_facts(sourced),
+        },
+    )
+    return run, config
+
+
+def data_facts(sourced: SourcedTask) -> dict[str, Any]:
+    """Return facts about series and windows as plain values, for ``run.json`` and the checkpoint."""
+    task, series = sourced.task, sourced.task.series
+    return {
+        "source": sourced.sourced.source,
+        "fingerprint": sourced.fingerprint,
+        "frequency": series.frequency.name,
+        "season": task.season,
+        "lags": list(task.lags),
+        "minimum": sourced.sourced.minimum,
+        "maximum": sourced.sourced.maximum,
+        "num_series": series.num_series,
+        "num_train": int(task.train_ends.sum()),
+        "num_valid": len(task.valid),
+        "num_test": len(task.test),
+    }
+
+
+def network_config(asked: TSDiffSettings, sourced: SourcedTask) -> NetworkConfig:
+    """Return the network's hyper-parameters for these series."""
+    task = sourced.task
+    common: dict[str, Any] = {
+        "context_length": task.context_length,
+        "prediction_length": task.prediction_length,
+        "hidden_size": asked.hidden_size,
+        "num_blocks": asked.num_blocks,
+        "state_size": asked.state_size,
+        "dropout": asked.dropout,
+    }
+    if asked.model == "unconditional":
+        return TSDiffConfig(**common, num_lags=len(task.lags), num_diffusion_steps=asked.num_diffusion_steps)
+    season = min(task.season, task.context_length)
+    return ConditionalConfig(**common, lags=task.lags, prior=asked.prior, season=season)
+
+
+def untuned(
+    asked: TSDiffSettings, sourced: SourcedTask, members: Sequence[SeriesDiffusion]
+) -> TrainedForecaster:
+    """Return a forecaster before anything was chosen on validation."""
+    return TrainedForecaster(
+        members=tuple(members),
+        shape=sourced.task.shape,
+        scaling=asked.scaling,
+        sampling=Sampling(asked.num_samples, max(asked.num_steps, 1), asked.guidance, asked.guidance_scale),
+        calibration=None,
+        data=data_facts(sourced),
+    )

@@ -1,0 +1,183 @@
+"""Training of forecasters: the run, its end after an interruption, what validation chooses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from series_data import sourced, tiny
+
+from edpipe.errors import TrainingError
+from edpipe.evaluation.forecast.calibration import QuantileOffsets, SpreadFactor
+from edpipe.evaluation.forecast.metrics import mean_weighted_quantile_loss, window_scores
+from edpipe.prediction.forecast import forecast_windows, load_forecaster
+from edpipe.settings import Settings
+from edpipe.training.run import TrainingRun, read_run
+from edpipe.training.tsdiff import train_tsdiff
+
+
+def weights(run: TrainingRun) -> dict[str, torch.Tensor]:
+    (member, *_) = torch.load(run.run_dir / "tsdiff.pt", weights_only=True)["members"]
+    return member
+
+
+class StopError(KeyboardInterrupt):
+    """Somebody pressed Ctrl-C."""
+
+
+@pytest.fixture
+def asked(settings: Settings) -> Settings:
+    return tiny(settings)
+
+
+def test_a_run_holds_weights_curves_and_facts(asked):
+    run = train_tsdiff(asked, sourced=sourced(asked))
+    assert run.is_new
+    assert run.model == "tsdiff"
+    assert run == replace(read_run(run.run_dir), is_new=True)
+    assert pl.read_csv(run.curves_path).columns == ["epoch", "train_loss", "valid_loss", "valid_crps"]
+    assert set(run.metrics) == {"valid_crps", "valid_loss"}
+    assert run.data["account"]["num_suppressed"] == 0
+    assert run.data["asked"]["prediction_length"] == 7
+    assert not list(run.run_dir.rglob("*.ckpt"))
+
+
+def test_the_same_data_and_settings_find_the_run_that_is_there_and_others_make_another(asked):
+    first = train_tsdiff(asked, sourced=sourced(asked))
+    again = train_tsdiff(asked, sourced=sourced(asked))
+    assert (again.run_key, again.is_new) == (first.run_key, False)
+    dry = {
+        "seed": train_tsdiff(asked.model_copy(update={"seed": 8}), sourced=sourced(asked), dry_run=True),
+        "data": train_tsdiff(asked, sourced=sourced(asked, seed=1), dry_run=True),
+        "size": train_tsdiff(tiny(asked, hidden_size=12), sourced=sourced(asked), dry_run=True),
+        "calibration": train_tsdiff(tiny(asked, calibration="none"), sourced=sourced(asked), dry_run=True),
+    }
+    keys = {first.run_key, *(run.run_key for run in dry.values())}
+    assert len(keys) == 5
+    assert [run.run_dir.exists() for run in dry.values()] == [False] * 4
+
+
+@pytest.mark.parametrize("model", ["flow", "one_step", "unconditional"])
+def test_an_interrupted_training_ends_with_the_weights_of_an_unbroken_one(model, settings, tmp_path):
+    unbroken = tiny(settings, model=model, num_members=2, max_epochs=2, guidance_scale=2.0)
+    broken = unbroken.model_copy(update={"home": tmp_path / "other"})
+    whole = train_tsdiff(unbroken, sourced=sourced(unbroken))
+    seen = []
+
+    def stop(epoch):
+        seen.append(epoch.epoch)
+        if len(seen) == 3:
+            raise StopError
+
+    with pytest.raises(KeyboardInterrupt):
+        train_tsdiff(broken, sourced=sourced(broken), on_epoch=stop)
+    rest = []
+    run = train_tsdiff(broken, sourced=sourced(broken), on_epoch=lambda epoch: rest.append(epoch.epoch))
+    assert run.run_key == whole.run_key
+    assert run.metrics == whole.metrics
+    # Epochs are counted on over members and stages, none of them twice.
+    assert [*seen, *rest] == list(range(8 if model == "one_step" else 4))
+    first, second = (
+        torch.load(one.run_dir / "tsdiff.pt", weights_only=True)["members"] for one in (whole, run)
+    )
+    for ours, theirs in zip(first, second, strict=True):
+        for name, value in ours.items():
+            torch.testing.assert_close(value, theirs[name], rtol=0, atol=0)
+
+
+def test_starting_anew_forgets_what_was_there(asked):
+    run = train_tsdiff(asked, sourced=sourced(asked))
+    (run.run_dir / "note").touch()
+    assert train_tsdiff(asked, sourced=sourced(asked), resume=False).is_new
+    assert not (run.run_dir / "note").exists()
+
+
+def test_training_never_sees_a_step_from_validation_on(asked):
+    """Nonsense from the first validation step on changes no weight, only which epoch is best."""
+    once = tiny(asked, max_epochs=1)
+    task = sourced(once)
+    ruined_values = task.task.series.values.copy()
+    for number, end in enumerate(task.task.train_ends):
+        offset = task.task.series.offsets
+        ruined_values[offset[number] + end : offset[number + 1]] = 1e4
+    ruined = replace(task, task=replace(task.task, series=replace(task.task.series, values=ruined_values)))
+    first = weights(train_tsdiff(once, sourced=task))
+    other = once.model_copy(update={"home": Path(once.home) / "other"})
+    second = weights(train_tsdiff(other, sourced=ruined))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_forecasts_of_a_loaded_run_are_the_same_each_time_and_never_negative(asked):
+    found = sourced(asked)
+    run = train_tsdiff(asked, sourced=found)
+    trained = load_forecaster(run.run_dir)
+    one, two = (
+        forecast_windows(trained, found.task.series, found.task.test, seed=3).values for _ in range(2)
+    )
+    np.testing.assert_array_equal(one, two)
+    assert one.shape == (len(found.task.test), 10, 7)
+    assert one.min() >= 0
+    other = forecast_windows(trained, found.task.series, found.task.test, seed=4)
+    assert not np.array_equal(one, other.values)
+
+
+def test_a_forecast_never_reads_what_lies_beyond_its_origin(asked):
+    found = sourced(asked)
+    trained = load_forecaster(train_tsdiff(asked, sourced=found).run_dir)
+    series, windows = found.task.series, found.task.test
+    ruined = series.values.copy()
+    for number, begin in enumerate(found.task.test_begins):
+        ruined[series.offsets[number] + begin : series.offsets[number + 1]] = -1e6
+    first = windows.take(windows.origins == found.task.test_begins[windows.series])
+    before = forecast_windows(trained, series, first, seed=1)
+    after = forecast_windows(trained, replace(series, values=ruined), first, seed=1)
+    np.testing.assert_array_equal(before.values, after.values)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("spread", SpreadFactor), ("offsets", QuantileOffsets), ("none", type(None))]
+)
+def test_the_correction_of_the_spread_is_kept_with_the_weights(kind, expected, asked):
+    chosen = tiny(asked, calibration=kind, max_epochs=1)
+    run = train_tsdiff(chosen, sourced=sourced(chosen))
+    assert isinstance(load_forecaster(run.run_dir).calibration, expected)
+
+
+def test_a_calibrated_forecast_covers_its_calibration_windows(asked):
+    chosen = tiny(asked, num_samples=40, num_windows=3)
+    found = sourced(chosen, num_series=6)
+    trained = load_forecaster(train_tsdiff(chosen, sourced=found).run_dir)
+    windows = found.task.calibration_windows()
+    forecasts = forecast_windows(trained, found.task.series, windows, seed=99)
+    scores = window_scores(forecasts, found.task.truth(windows))
+    assert 0.85 < scores.value("coverage_90") < 0.95
+
+
+def test_the_steps_of_the_sampler_are_chosen_on_validation(asked):
+    chosen = tiny(asked, num_steps=0, max_epochs=1)
+    run = train_tsdiff(chosen, sourced=sourced(chosen))
+    assert run.data["num_steps"] in {1, 2, 4, 8, 16}
+    assert load_forecaster(run.run_dir).sampling.num_steps == run.data["num_steps"]
+
+
+def test_a_few_seconds_of_training_beat_the_middle_of_the_context(asked):
+    chosen = tiny(
+        asked, hidden_size=16, batches_per_epoch=60, max_epochs=4, learning_rate=5e-3, num_samples=30
+    )
+    found = sourced(chosen)
+    trained = load_forecaster(train_tsdiff(chosen, sourced=found).run_dir)
+    task = found.task
+    forecasts = forecast_windows(trained, task.series, task.test, seed=1)
+    truth = task.truth(task.test)
+    level = np.array([task.series.target(one)[: task.train_ends[one]].mean() for one in range(4)])
+    flat = forecasts.map(np.broadcast_to(level[task.test.series][:, None, None], forecasts.values.shape))
+    assert mean_weighted_quantile_loss(forecasts, truth) < 0.6 * mean_weighted_quantile_loss(flat, truth)
+
+
+def test_a_folder_without_a_forecaster_is_refused(tmp_path):
+    with pytest.raises(TrainingError, match="edpipe train tsdiff"):
+        load_forecaster(tmp_path)
