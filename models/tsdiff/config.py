@@ -149,7 +149,7 @@ class ConditionalConfig(BackboneConfig):
     season
         Steps of a season, for the priors that have one.
     prior_length
-        Steps over which a prior stays correlated, above 0.
+        Steps over which a prior stays correlated, above 0; seasons where the prior is ``periodic``.
     is_condition_early
         Whether the condition is also added to the input, so that the first convolution sees it.
     is_scale_told

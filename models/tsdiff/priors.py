@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -168,19 +169,33 @@ def build_prior(config: ConditionalConfig) -> Prior:
     """Return the prior that ``config`` names."""
     length, season = config.prior_length, config.season
     if config.prior == "ornstein_uhlenbeck":
-        return GaussianProcessPrior(lambda distance: torch.exp(-distance / length))
+        return GaussianProcessPrior(partial(ornstein_uhlenbeck, length=length))
     if config.prior == "squared_exponential":
-        return GaussianProcessPrior(lambda distance: torch.exp(-0.5 * (distance / length).square()))
+        return GaussianProcessPrior(partial(squared_exponential, length=length))
     if config.prior == "periodic":
-        # A season apart is as close as can be; seasons grow apart over ``prior_length`` of them.
-        return GaussianProcessPrior(
-            lambda distance: torch.exp(
-                -2 * torch.sin(math.pi * distance / season).square() - distance / (length * season)
-            )
-        )
+        return GaussianProcessPrior(partial(periodic, season=season, length=length))
     if config.prior == "seasonal_naive":
         return SeasonalNaivePrior(season)
     return WhitePrior()
+
+
+def ornstein_uhlenbeck(distance: Tensor, *, length: float) -> Tensor:
+    """Return the correlation of a process that forgets at a constant rate. Shape of ``distance``."""
+    return torch.exp(-distance / length)
+
+
+def squared_exponential(distance: Tensor, *, length: float) -> Tensor:
+    """Return the correlation of a smooth process. Shape of ``distance``."""
+    return torch.exp(-0.5 * (distance / length).square())
+
+
+def periodic(distance: Tensor, *, season: int, length: float) -> Tensor:
+    """Return a correlation that comes back each season, weaker over ``length`` of them.
+
+    Shape of ``distance``, in steps.
+    """
+    wave = torch.sin(math.pi * distance / season)
+    return torch.exp(-2 * wave.square() - distance / (length * season))
 
 
 def level_and_spread(past: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,5 @@
 import math
+import pickle
 
 import pytest
 import torch
@@ -119,6 +120,14 @@ def test_seasonal_naive_prior_spreads_like_its_errors_and_with_the_root_of_the_s
     spread = drawn.std(0)
     torch.testing.assert_close(spread[8:12], error.expand(4), rtol=0.03, atol=0)
     torch.testing.assert_close(spread[12:], math.sqrt(2) * error.expand(4), rtol=0.03, atol=0)
+
+
+@kinds
+def test_prior_can_be_sent_to_another_process(kind):
+    past, known = past_and_known(1)
+    made = prior(kind)
+    again = pickle.loads(pickle.dumps(made))
+    assert torch.equal(again.mean(past, known), made.mean(past, known))
 
 
 def test_last_value_is_the_season_of_one_step():
