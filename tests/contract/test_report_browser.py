@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import polars as pl
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from report_example import example_run
@@ -86,11 +87,20 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = load_settings("smoke", file=home / "edpipe.toml", home=home, progress="none")
     example_map(settings.clusters_dir)
     example_estimators(settings.embeddings_dir)
+    query = example_strategy_query()
+
+    def with_long_ids(sql: str) -> pl.DataFrame:
+        rows = query(sql)
+        return rows.with_columns(
+            ("algebra/Wn4Q" + pl.col(name) + "MWQmGOW").alias(name)
+            for name in {"student_id"} & set(rows.columns)
+        )
+
     return write_report(
         settings,
         run_dir=example_run(home / "runs"),
         strategy_run_dir=example_strategy_run(home / "runs"),
-        query=example_strategy_query(),
+        query=with_long_ids,
     )
 
 

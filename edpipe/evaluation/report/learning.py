@@ -18,6 +18,9 @@ MOST_OPPORTUNITIES = 15
 FEWEST_ANSWERS = 10
 NUM_STUDENTS = 24
 NUM_KCS = 20
+# Letters that fit above a panel, and how wide one is beside the heat map, in pixels.
+LONGEST_TITLE = 18
+LETTER = 7.6
 
 CURVES = f"""
 with top_kcs as (
@@ -111,7 +114,7 @@ def _learning_curves(frame: pl.DataFrame) -> Figure:
         row["low"], row["high"] = wilson(row["num_wrong"], row["num_students"])
         curves.setdefault(row["kc_id"], []).append(row)
     names = list(curves)
-    labels = short_names(names)
+    labels = short_names(names, longest=LONGEST_TITLE)
 
     def fill(panel: Panel, index: int) -> None:
         steps = curves[names[index]]
@@ -171,7 +174,7 @@ def _heat_map(frame: pl.DataFrame, relation: str) -> Figure:
     student_labels, kc_labels = short_names(students), short_names(kcs)
 
     def draw(width: float) -> str:
-        left = 64
+        left = max(64.0, 10 + LETTER * max(len(label) for label in student_labels))
         cell = min(48.0, (width - left - 4) / len(kcs))
         height = min(18.0, max(13.0, cell))
         below = 12 + 7.0 * max(len(label) for label in kc_labels)

@@ -10,8 +10,8 @@ LONGEST = 9
 LEAST_SHARED = 4
 
 
-def short_names(ids: Sequence[str]) -> list[str]:
-    """Return a label of at most nine characters for each id, different where the ids are.
+def short_names(ids: Sequence[str], *, longest: int = LONGEST) -> list[str]:
+    """Return a label of at most ``longest`` characters for each id, different where the ids are.
 
     What stands before the last colon or the first slash is left out (``87`` of ``assist2009_pid:87``), then
     what all names begin with, up to the end of a word. A name that is still too long loses its middle; of
@@ -25,9 +25,17 @@ def short_names(ids: Sequence[str]) -> list[str]:
     used: dict[str, int] = {}
     labels = []
     for name in names:
-        label = name if len(name) <= LONGEST else f"{name[:5]}…{name[-3:]}"
+        label = without_middle(name, longest)
         used[label] = used.get(label, 0) + 1
         if used[label] > 1:
-            label = f"{label[: LONGEST - 2]}·{used[label]}"
+            label = f"{label[: longest - 2]}·{used[label]}"
         labels.append(label)
     return labels
+
+
+def without_middle(name: str, longest: int) -> str:
+    """Return a name of at most ``longest`` characters: its beginning and its end, where it is longer."""
+    if len(name) <= longest:
+        return name
+    tail = longest // 3
+    return f"{name[: longest - 1 - tail]}…{name[-tail:]}"

@@ -24,6 +24,11 @@ def percent(value: float | None, digits: int = 1) -> str:
     return NOTHING if absent(value) else f"{100 * (value or 0.0):.{digits}f}\u00a0%"
 
 
+def counted(number: int, thing: str) -> str:
+    """Return a number with what it counts, in the plural unless it is 1."""
+    return f"{whole(number)} {thing}{'' if number == 1 else 's'}"
+
+
 def compact(value: float) -> str:
     """Return a short axis label: ``1.5k``, ``2M``."""
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):

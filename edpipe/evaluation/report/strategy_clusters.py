@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from edpipe.evaluation.report.intervals import Row, interval
-from edpipe.evaluation.report.numbers import decimal, percent, whole
+from edpipe.evaluation.report.names import without_middle
+from edpipe.evaluation.report.numbers import counted, decimal, percent, whole
 from edpipe.evaluation.report.page import Cell, Figure, Section, Table, missing
 from edpipe.evaluation.report.published import Published
 from edpipe.evaluation.report.strategy_map import NEEDED, map_figure
@@ -37,6 +38,7 @@ order by num_attempts desc, source, cluster
 limit {NUM_PROFILES}
 """
 NUM_SHOWN_KCS = 5
+LONGEST_KC = 45
 NOT_CLUSTERED = "There are no clusters of strategies yet: `edpipe cluster` makes them."
 
 
@@ -86,7 +88,7 @@ def _profiles(rows: list[dict[str, Any]], caption: str) -> Table:
             str(row["cluster"]),
             Cell(
                 whole(row["num_attempts"]),
-                remark=f"{whole(row['num_students'])} students, {whole(row['num_problems'])} problems",
+                remark=", ".join(counted(row[f"num_{thing}s"], thing) for thing in ("student", "problem")),
             ),
             decimal(row["entropy"], 2),
             decimal(row["mean_mastery"], 2),
@@ -100,7 +102,7 @@ def _profiles(rows: list[dict[str, Any]], caption: str) -> Table:
 
 
 def _strategy(kcs: list[str] | None) -> str:
-    """Return KC names without their data set, at most a few of them."""
+    """Return KC names without their data set, at most a few of them, long ones without their middle."""
     if not kcs:
         return decimal(None)
     shown = " → ".join(_name(kc) for kc in kcs[:NUM_SHOWN_KCS])
@@ -108,7 +110,7 @@ def _strategy(kcs: list[str] | None) -> str:
 
 
 def _name(kc_id: str) -> str:
-    return kc_id.partition("/")[2] or kc_id
+    return without_middle(kc_id.partition("/")[2] or kc_id, LONGEST_KC)
 
 
 def _remark(row: dict[str, Any]) -> str:

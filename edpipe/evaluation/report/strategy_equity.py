@@ -6,7 +6,7 @@ import polars as pl
 
 from edpipe.evaluation.report.drawing import Drawing, Panel, padded
 from edpipe.evaluation.report.intervals import Row, ends, interval, score_cell
-from edpipe.evaluation.report.numbers import absent, decimal, percent, whole
+from edpipe.evaluation.report.numbers import absent, counted, decimal, percent, whole
 from edpipe.evaluation.report.page import Cell, Figure, Section, Table, missing
 from edpipe.evaluation.report.strategy_run import EXACT, StrategyRun
 from edpipe.evaluation.report.strategy_scores import gain_cell, not_trained
@@ -81,7 +81,7 @@ def _groups(run: StrategyRun, rows: Rows, groups: list[str]) -> Table:
         told, missed = rates.get(group, (None, None))
         cells.append(
             [
-                Cell(_plain(group), remark=f"{whole(first['num_students'])} students" if first else ""),
+                Cell(_plain(group), remark=counted(first["num_students"], "student") if first else ""),
                 whole(first["num_interactions"]) if first else decimal(None),
                 score_cell(rows.get((model, group, EXACT))),
                 gain_cell(run.gain(model, PREFIX + group)),
