@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -10,7 +11,7 @@ from edpipe.evaluation.report.activity import shade
 from edpipe.evaluation.report.drawing import Drawing, Panel, grid_of_panels
 from edpipe.evaluation.report.names import short_names
 from edpipe.evaluation.report.numbers import decimal, percent, whole, wilson
-from edpipe.evaluation.report.page import Figure, Section, Table, missing
+from edpipe.evaluation.report.page import NARROW, Figure, Section, Table, missing
 from edpipe.evaluation.report.published import Published
 
 NUM_CURVES = 9
@@ -18,9 +19,9 @@ MOST_OPPORTUNITIES = 15
 FEWEST_ANSWERS = 10
 NUM_STUDENTS = 24
 NUM_KCS = 20
-# Letters that fit above a panel, and how wide one is beside the heat map, in pixels.
-LONGEST_TITLE = 18
-LETTER = 7.6
+# Letters that fit above a panel on a screen and on a phone; how wide a capital is, in pixels.
+LONGEST_TITLES = (18, 11)
+LETTER = 8.6
 
 CURVES = f"""
 with top_kcs as (
@@ -114,9 +115,8 @@ def _learning_curves(frame: pl.DataFrame) -> Figure:
         row["low"], row["high"] = wilson(row["num_wrong"], row["num_students"])
         curves.setdefault(row["kc_id"], []).append(row)
     names = list(curves)
-    labels = short_names(names, longest=LONGEST_TITLE)
 
-    def fill(panel: Panel, index: int) -> None:
+    def fill(panel: Panel, index: int, labels: list[str]) -> None:
         steps = curves[names[index]]
         panel.title(f"KC {labels[index]}")
         panel.y_axis([0.0, 0.5, 1.0], ["0", "50", "100"])
@@ -134,11 +134,12 @@ def _learning_curves(frame: pl.DataFrame) -> Figure:
         panel.x_axis([1, 5, 10, 15])
 
     def draw(width: float) -> str:
+        labels = short_names(names, longest=LONGEST_TITLES[width <= NARROW])
         return grid_of_panels(
             len(names),
             width,
             "Share of wrong answers by opportunity, one panel per KC",
-            fill,
+            partial(fill, labels=labels),
             smallest=165,
             ratio=0.62,
             xs=(1, MOST_OPPORTUNITIES),
