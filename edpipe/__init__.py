@@ -2,11 +2,12 @@
 
 The verbs of the command line as functions: :func:`ingest`, :func:`plan`, :func:`build`, :func:`show`,
 :func:`sql`, :func:`embed`, :func:`cluster`, :func:`train`, :func:`evaluate`, :func:`promote`,
-:func:`score`, :func:`report`, :func:`status`, :func:`doctor`, :func:`demo`.
+:func:`score`, :func:`forecast`, :func:`report`, :func:`status`, :func:`doctor`, :func:`demo`.
 """
 
 from edpipe.api import build, demo, doctor, ingest, plan, publish, show, sql, status
 from edpipe.errors import EdpipeError
+from edpipe.forecasting import forecast
 from edpipe.learning import evaluate, promote, report, score, train, versions
 from edpipe.representing import cluster, embed
 from edpipe.settings import Settings, load_settings
@@ -23,6 +24,7 @@ __all__ = [
     "doctor",
     "embed",
     "evaluate",
+    "forecast",
     "ingest",
     "load_settings",
     "plan",

@@ -19,6 +19,7 @@ from edpipe.families.runs import (
 )
 from edpipe.families.strategy import StrategyFamily
 from edpipe.families.tracing import TracingFamily
+from edpipe.families.tsdiff import TSDiffFamily
 from edpipe.setting_groups import closest
 from edpipe.settings import Settings, load_settings
 
@@ -46,7 +47,7 @@ __all__ = [
     "versions",
 ]
 
-FAMILIES: dict[str, Family] = {one.name: one for one in (TracingFamily(), StrategyFamily())}
+FAMILIES: dict[str, Family] = {one.name: one for one in (TracingFamily(), StrategyFamily(), TSDiffFamily())}
 MODELS = tuple(FAMILIES)
 
 
@@ -67,10 +68,10 @@ def train(
     Parameters
     ----------
     model
-        ``tracing`` or ``strategy``.
+        ``tracing``, ``strategy`` or ``tsdiff``.
     settings
-        Default: :func:`edpipe.load_settings`. `settings.tracing` and `settings.strategy` say which model,
-        on which source.
+        Default: :func:`edpipe.load_settings`. `settings.tracing`, `settings.strategy` and
+        `settings.tsdiff` say which model, on which source.
     resume
         Take up an interrupted run; otherwise it starts anew.
     dry_run
@@ -102,7 +103,7 @@ def evaluate(
     Parameters
     ----------
     model
-        ``tracing`` or ``strategy``.
+        ``tracing``, ``strategy`` or ``tsdiff``.
     settings
         Default: :func:`edpipe.load_settings`.
     run_dir
@@ -131,7 +132,7 @@ def promote(
     Parameters
     ----------
     model
-        ``tracing`` or ``strategy``.
+        ``tracing``, ``strategy`` or ``tsdiff``.
     settings
         Default: :func:`edpipe.load_settings`.
     run_dir, version
@@ -165,13 +166,14 @@ def score(model: str = "tracing", settings: Settings | None = None) -> list[Path
     """Write the prediction tables of a family by its champion.
 
     ``tracing`` gives every student's mastery of every KC, ``predictions.kc_mastery``; ``strategy`` gives
-    ``predictions.strategies``, ``predictions.strategy_clusters`` and ``predictions.cluster_profiles``.
+    ``predictions.strategies``, ``predictions.strategy_clusters`` and ``predictions.cluster_profiles``;
+    ``tsdiff`` gives ``predictions.activity_forecasts``.
     Publish afterwards (:func:`edpipe.publish`), so that readers see them.
 
     Parameters
     ----------
     model
-        ``tracing`` or ``strategy``.
+        ``tracing``, ``strategy`` or ``tsdiff``.
     settings
         Default: :func:`edpipe.load_settings`.
 
@@ -288,9 +290,10 @@ def champion_lines(settings: Settings) -> list[str]:
 def comparison(run_dir: Path, *, split: str = "test", subset: str = "all") -> pl.DataFrame:
     """Return one row a model: each metric on a subset of a split, with its interval, best first.
 
-    Tracers are ordered by AUC, predictors of strategies by exact match.
+    Tracers are ordered by AUC, predictors of strategies by exact match, forecasters by CRPS.
     """
-    return comparison_of(run_dir, FAMILIES[model_of(run_dir)].titles, split=split, subset=subset)
+    family = FAMILIES[model_of(run_dir)]
+    return comparison_of(run_dir, family.titles, split=split, subset=subset, lowest_first=family.lowest_first)
 
 
 def models_on(settings: Settings, sources: Iterable[str]) -> list[str]:
@@ -344,7 +347,7 @@ def warnings_of(
     Parameters
     ----------
     model
-        ``tracing`` or ``strategy``.
+        ``tracing``, ``strategy`` or ``tsdiff``.
     settings
         Default: :func:`edpipe.load_settings`.
     version

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from edpipe.cli import data, learning, representing, start
+from edpipe.cli import data, forecasting, learning, representing, start
 from edpipe.cli.context import Options
 from edpipe.errors import EdpipeError, SettingsError
 
@@ -30,6 +30,7 @@ start.add_to(app)
 data.add_to(app)
 representing.add_to(app)
 learning.add_to(app)
+forecasting.add_to(app)
 
 
 def _version(asked: bool) -> None:
@@ -65,6 +66,7 @@ def options(
     Start: `edpipe demo`. With data: `edpipe ingest ednet EdNet-KT1.zip EdNet-Contents.zip`, `edpipe build`,
     `edpipe train tracing`, `edpipe evaluate`, `edpipe promote`, `edpipe report`. With logs of a tutor:
     `edpipe ingest kddcup FILE`, `edpipe build`, `edpipe train strategy`, `edpipe evaluate strategy`.
+    Forecasts: `edpipe train tsdiff`, `edpipe evaluate tsdiff`, `edpipe promote tsdiff`, `edpipe forecast`.
     """
     del version
     context.obj = Options(

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 FormatFlag = Annotated[Format, typer.Option("--format", help="How rows are printed.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")]
-Model = Annotated[str, typer.Argument(help="tracing or strategy.")]
+Model = Annotated[str, typer.Argument(help="tracing, strategy or tsdiff.")]
 FEW_STUDENTS = 30
+KINDS = {"tracing": "tracer", "strategy": "predictor", "tsdiff": "forecaster"}
 RunDir = Annotated[Path | None, typer.Option("--run", help="Folder of a training run; default the newest.")]
 
 
@@ -35,7 +36,8 @@ def train(
         str | None,
         typer.Option(
             help="Ingested source to learn from. tracing: ednet (the default), assistments, kddcup, "
-            "datashop or mathia; strategy: kddcup (the default), datashop or mathia."
+            "datashop or mathia; strategy: kddcup (the default), datashop or mathia; tsdiff: any with times, "
+            "ednet is the default."
         ),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start anew instead of going on.")] = False,
@@ -45,7 +47,8 @@ def train(
     """Train a model; stop it with Ctrl-C, and the same command goes on.
 
     Example: `edpipe train tracing`, `edpipe --preset full --set tracing.model=dkt train tracing`,
-    `edpipe train strategy --source kddcup`. A predictor of strategies needs an embedding and clusters, which
+    `edpipe train strategy --source kddcup`, `edpipe train tsdiff`, `edpipe --set tsdiff.file=visits.csv train
+    tsdiff`. A predictor of strategies needs an embedding and clusters, which
     are made on the way, with a line each. Formats for machines give one row, the run.
     """
     from edpipe import train as verb
@@ -59,11 +62,11 @@ def train(
         dry_run=dry_run,
         on_made=lambda made: say(made.line),
     )
-    kind = {"tracing": "tracer", "strategy": "predictor"}[family.name]
+    kind = f"{run.options.get('model', run.config['kind'])} {KINDS[family.name]}"
     if not run.run_key:
-        say(f"Would train: {run.config['kind']} {kind}; what it learns from is made first and names the run.")
+        say(f"Would train: {kind}; what it learns from is made first and names the run.")
         return
-    facts = f"{run.config['kind']} {kind}, {run.num_parameters:,} parameters, run {run.run_key}"
+    facts = f"{kind}, {run.num_parameters:,} parameters, run {run.run_key}"
     if dry_run:
         say(f"Would train: {facts}, in {run.run_dir}")
         return
@@ -88,8 +91,8 @@ def evaluate(
 ) -> None:
     """Compare a trained model with the baselines on the test part, and register it.
 
-    Example: `edpipe evaluate`, `edpipe evaluate strategy`. The test split is opened once for a run; a second
-    call shows the result.
+    Example: `edpipe evaluate`, `edpipe evaluate strategy`, `edpipe evaluate tsdiff` (a rolling backtest).
+    The test split is opened once for a run; a second call shows the result.
     """
     from edpipe import evaluate as verb
     from edpipe.learning import comparison, newest_run
@@ -100,11 +103,11 @@ def evaluate(
         say(f"Would score {chosen} and the baselines on validation and test {family.rows}, and register it.")
         return
     done = verb(model, settings, run_dir=run_dir)
-    title = f"Test {family.rows}; intervals by student-level bootstrap"
+    title = f"Test {family.rows}; intervals by {family.subject}-level bootstrap"
     emit(comparison(done.run.run_dir), form, title=title)
     counts = done.evaluation.metrics.filter(split="test", subset="all").row(0, named=True)
-    say(f"{counts['num_interactions']:,} {family.rows} of {counts['num_students']:,} test students.")
-    if counts["num_students"] < FEW_STUDENTS:
+    say(f"{counts['num_interactions']:,} {family.rows} of {counts['num_students']:,} test {family.subjects}.")
+    if family.subjects == "students" and counts["num_students"] < FEW_STUDENTS:
         say(f"Warning: fewer than {FEW_STUDENTS} test students: the intervals say little.")
     for statement in done.statements:
         say(statement)
@@ -123,7 +126,8 @@ def promote(
     """Make a version the champion, if it beats the champion on the same validation rows.
 
     Example: `edpipe promote`, `edpipe promote strategy --version 3 --dry-run`. A predictor of strategies must
-    also not be worse for the mastery group that is served worst.
+    also not be worse for the mastery group that is served worst; 90 % intervals of a forecaster must hold 87
+    to 93 % of the steps.
     """
     from edpipe import promote as verb
     from edpipe import versions
@@ -153,10 +157,11 @@ def promote(
 
 
 def score(context: typer.Context, model: Model = "tracing", dry_run: DryRun = False) -> None:
-    """Write the predictions of the champion and publish them: mastery of KCs, or strategies and clusters.
+    """Write the predictions of the champion and publish them: mastery, strategies and clusters, or forecasts.
 
-    Example: `edpipe score`, `edpipe score strategy`. Tables: predictions.kc_mastery;
-    predictions.strategies, predictions.strategy_clusters, predictions.cluster_profiles.
+    Example: `edpipe score`, `edpipe score strategy`, `edpipe score tsdiff`. Tables: predictions.kc_mastery;
+    predictions.strategies, predictions.strategy_clusters, predictions.cluster_profiles;
+    predictions.activity_forecasts.
     """
     from edpipe import publish, versions
     from edpipe import score as verb

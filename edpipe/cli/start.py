@@ -51,9 +51,14 @@ def _show_metrics(metrics: dict[str, pl.DataFrame], form: Format) -> None:
     """Print a table a family; the formats for machines get one with all columns."""
     import polars as pl
 
+    from edpipe.learning import family_of
+
     if form is Format.table:
         for family, frame in metrics.items():
-            emit(frame, form, title=f"{family.capitalize()}: test part, intervals by student-level bootstrap")
+            subject = family_of(family).subject
+            emit(
+                frame, form, title=f"{family.capitalize()}: test part, intervals by {subject}-level bootstrap"
+            )
         return
     named = [frame.select(pl.lit(family).alias("family"), pl.all()) for family, frame in metrics.items()]
     emit(pl.concat(named, how="diagonal"), form)

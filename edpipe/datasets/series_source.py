@@ -174,7 +174,8 @@ def task_of(sourced: SourcedSeries, asked: TSDiffSettings) -> SourcedTask:
     """Return the task that settings make of series."""
     series = sourced.series
     context, prediction = lengths_of(asked, series.frequency)
-    needed = context + prediction * (1 + 2 * asked.num_windows)
+    # What lies before validation must hold a window to learn from and one to choose by.
+    needed = context + prediction * (2 + 2 * asked.num_windows)
     kept = np.flatnonzero(series.lengths >= needed)
     if not len(kept):
         raise TrainingError(

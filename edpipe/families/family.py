@@ -74,12 +74,16 @@ class Family(Protocol):
     name
         Word of the command line, of ``run.json`` and of the registry.
     titles
-        Metrics of the comparison in order, with their titles; the first orders the models, highest first.
+        Metrics of the comparison in order, with their titles; the first orders the models.
+    lowest_first
+        Whether the lowest value of that metric is best; otherwise the highest is.
     validation
         Metrics of a registered version on validation rows, with their titles; the first decides who is
         champion.
     rows
         What one scored row is, in the plural.
+    subject, subjects
+        Whose rows they are, and whom intervals draw again: one, and several.
     tables
         Prediction tables that scoring writes.
     """
@@ -87,7 +91,10 @@ class Family(Protocol):
     name: str
     titles: Mapping[str, str]
     validation: Mapping[str, str]
+    lowest_first: bool
     rows: str
+    subject: str
+    subjects: str
     tables: tuple[str, ...]
 
     def source(self, settings: Settings) -> str:

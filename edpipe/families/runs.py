@@ -80,7 +80,12 @@ def run_lines(settings: Settings, model: str) -> list[str]:
 
 
 def comparison_of(
-    run_dir: Path, titles: Mapping[str, str], *, split: str = "test", subset: str = "all"
+    run_dir: Path,
+    titles: Mapping[str, str],
+    *,
+    split: str = "test",
+    subset: str = "all",
+    lowest_first: bool = False,
 ) -> pl.DataFrame:
     """Return one row a model: each metric with its interval, best of the first metric first.
 
@@ -101,7 +106,7 @@ def comparison_of(
     text = pl.when(pl.col("value").is_nan()).then(None).when(pl.col("low").is_nan()).then(number)
     best_first = (
         rows.filter(pl.col("metric") == headline)
-        .sort("value", "model", descending=[True, False], nulls_last=True)
+        .sort("value", "model", descending=[not lowest_first, False], nulls_last=True)
         .select("model")
     )
     wide = rows.with_columns(text=text.otherwise(interval)).pivot("metric", index="model", values="text")

@@ -38,7 +38,10 @@ class StrategyFamily:
     name = "strategy"
     titles: Mapping[str, str] = TITLES
     validation: Mapping[str, str] = VALIDATION
+    lowest_first = False
     rows = "problem attempts"
+    subject = "student"
+    subjects = "students"
     tables: tuple[str, ...] = (
         "predictions.strategies",
         "predictions.strategy_clusters",

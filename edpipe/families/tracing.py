@@ -35,7 +35,10 @@ class TracingFamily:
     name = "tracing"
     titles: Mapping[str, str] = TITLES
     validation: Mapping[str, str] = VALIDATION
+    lowest_first = False
     rows = "answers"
+    subject = "student"
+    subjects = "students"
     tables: tuple[str, ...] = ("predictions.kc_mastery",)
 
     def source(self, settings: Settings) -> str:

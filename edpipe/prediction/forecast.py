@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from edpipe.datasets.forecasts import Forecasts
-from edpipe.datasets.series import SeriesSet
+from edpipe.datasets.series import Holes, SeriesSet
 from edpipe.datasets.series_batches import WindowEncoder
 from edpipe.datasets.series_scaling import ScaleRule, Scaling
 from edpipe.datasets.series_windows import Windows, WindowShape
@@ -189,6 +189,13 @@ def forecast_windows(
     if is_calibrated and trained.calibration is not None and len(windows):
         found = trained.calibration.apply(found)
     return trained.bounded(found)
+
+
+def holes_of(trained: TrainedForecaster) -> Holes:
+    """Return what a step without a row holds in series like those that a forecaster learned from."""
+    asked = trained.data["asked"]
+    is_share = not asked["file"] and asked["measure"] == "accuracy"
+    return "mask" if is_share or (asked["file"] and asked["holes"] == "mask") else "zero"
 
 
 def windows_at_end(series: SeriesSet) -> Windows:

@@ -36,6 +36,12 @@ class CardWords:
         Code that loads and asks the model, with ``{name}``.
     limits
         What the model is not.
+    intervals
+        What the intervals come from.
+    subjects
+        Whose rows they are, in the plural.
+    no_groups
+        What stands in the place of the equity table where there is none.
     """
 
     summary: str
@@ -51,6 +57,9 @@ class CardWords:
     splits: str
     load: str
     limits: tuple[str, ...]
+    intervals: str = "With 95 % intervals from drawing students again."
+    subjects: str = "students"
+    no_groups: str = "Not measured: too few students."
 
 
 GROUPS = {f"mastery:{name}": name for name in ("low", "middle", "high", "gap")}
@@ -157,4 +166,50 @@ model.predict(asked)
         "KCs and problems of other curricula differ: measure again before use there.",
     ),
 )
-WORDS = {"tracing": TRACING, "strategy": STRATEGY}
+TSDIFF = CardWords(
+    summary="Forecasts series of activity, with quantiles and sample paths, from their recent past.",
+    headline=("crps", "Test CRPS"),
+    metrics={
+        "crps": "CRPS",
+        "coverage_50": "inside 50 %",
+        "coverage_80": "inside 80 %",
+        "coverage_90": "inside 90 %",
+        "width_90": "width of 90 %",
+        "normalized_deviation": "normalized deviation",
+        "mase": "MASE",
+    },
+    subsets={"all": ""},
+    groups={},
+    group_metrics={},
+    group_intro="",
+    rows="windows",
+    scored="steps",
+    outcome="at or below the quantile",
+    splits=(
+        "Split by time: training ends before the validation windows, those before the test windows. The "
+        "test part is opened once a run. Scores on validation are of windows that the correction of the "
+        "spread had not seen."
+    ),
+    load="""```python
+import mlflow
+
+model = mlflow.pyfunc.load_model("models:/{name}@champion")
+# a long table: series_id, time, target; gives series_id, time, step and a column a quantile
+model.predict(series)
+```""",
+    limits=(
+        "Forecasts are of sums over many students, never of one; periods with few students are suppressed "
+        "before anything is learned.",
+        "Values that are suppressed are small ones: a series with many of them looks larger than it is.",
+        "The model knows no calendar beyond its lags: holidays that did not repeat come unforeseen.",
+        "Intervals hold for windows like those of validation: what changes the platform changes them.",
+        "With few series or a short past, a seasonal naive or a ridge may be as good: look at the table.",
+    ),
+    intervals=(
+        "With 95 % intervals from drawing series again, or windows where series are few. CRPS is the mean "
+        "weighted quantile loss over nine deciles."
+    ),
+    subjects="series",
+    no_groups="Not asked: forecasts are of sums over students, not of students.",
+)
+WORDS = {"tracing": TRACING, "strategy": STRATEGY, "tsdiff": TSDIFF}

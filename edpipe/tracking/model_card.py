@@ -18,6 +18,7 @@ LICENCES = {
     "datashop": TUTOR_TERMS,
     "mathia": TUTOR_TERMS,
     "synthetic": "synthetic, none",
+    "file": "that of the user's file",
 }
 
 
@@ -103,14 +104,14 @@ def _data(facts: CardFacts) -> list[str]:
     lines += [f"- {label}: {value}" for label, value in facts.data.items()]
     unit = facts.words.rows
     rows = [
-        (split, f"{counts.get('students', 0):,}", f"{counts.get(unit, 0):,}")
+        (split, f"{counts.get(facts.words.subjects, 0):,}", f"{counts.get(unit, 0):,}")
         for split, counts in facts.splits.items()
     ]
-    return [*lines, "", facts.words.splits, "", *_table(("split", "students", unit), rows)]
+    return [*lines, "", facts.words.splits, "", *_table(("split", facts.words.subjects, unit), rows)]
 
 
 def _metrics(facts: CardFacts) -> list[str]:
-    lines = ["## Scores", "", "With 95 % intervals from drawing students again."]
+    lines = ["## Scores", "", facts.words.intervals]
     for split in ("valid", "test"):
         for subset, title in facts.words.subsets.items():
             rows = list(_model_rows(facts, split, subset))
@@ -135,7 +136,7 @@ def _groups(facts: CardFacts) -> list[str]:
         if any(cells):
             rows.append((title, *cells))
     if not rows:
-        return ["## Equity", "", "Not measured: too few students."]
+        return ["## Equity", "", facts.words.no_groups]
     header = ("group", *facts.words.group_metrics.values())
     return ["## Equity", "", facts.words.group_intro, "", *_table(header, rows)]
 

@@ -4,7 +4,8 @@ The score is the log loss on validation rows: of an answer for tracers, of a tok
 strategies. It is a proper score: it rewards probabilities that are right, which is what mastery estimates and
 confidences are made of, while AUC and exact match only reward order. Those are recorded beside it. A
 predictor of strategies must also not be worse for the mastery group that is served worst, where both are
-known. The test split plays no part.
+known. Forecasters are compared by their CRPS, and their 90 % intervals must hold about 90 % of the steps. The
+test split plays no part.
 """
 
 from __future__ import annotations
@@ -46,6 +47,13 @@ class Contest:
         Metric that must not fall, where both versions have it; empty for none.
     guard_title
         Its name in a sentence.
+    banded
+        Metric that must lie in ``band``, or come nearer to it than the champion's; empty for none. It is
+        one of ``beside``.
+    banded_title
+        Its name in a sentence.
+    band
+        Least and greatest value.
     """
 
     deciding: str = "log_loss"
@@ -53,6 +61,13 @@ class Contest:
     beside: tuple[str, ...] = ("auc",)
     guard: str = ""
     guard_title: str = ""
+    banded: str = ""
+    banded_title: str = ""
+    band: tuple[float, float] = (0.0, 1.0)
+
+    def excess(self, value: float) -> float:
+        """Return how far a value lies outside of the band; 0 inside."""
+        return max(self.band[0] - value, value - self.band[1], 0.0)
 
 
 WORST_GROUP = "worst_group_exact_match"
@@ -62,7 +77,15 @@ STRATEGY = Contest(
     guard=WORST_GROUP,
     guard_title="exact match in the mastery group served worst",
 )
-CONTESTS = {"strategy": STRATEGY}
+TSDIFF = Contest(
+    deciding="crps",
+    title="validation CRPS",
+    beside=("coverage_90",),
+    banded="coverage_90",
+    banded_title="share of validation steps inside the 90 % interval",
+    band=(0.87, 0.93),
+)
+CONTESTS = {"strategy": STRATEGY, "tsdiff": TSDIFF}
 
 
 def contest_of(name: str) -> Contest:
@@ -113,7 +136,9 @@ def promote(
 ) -> Promotion:
     """Make a version the champion if its validation log loss is lower than the champion's.
 
-    A predictor of strategies must also not have a lower exact match in its worst mastery group. Both must
+    A predictor of strategies must also not have a lower exact match in its worst mastery group, and the
+    90 % intervals of a forecaster must hold 87 to 93 % of the steps, or miss that by less than the champion's
+    do. Both must
     have been scored on the same rows: same data fingerprint and split. If the champion was validated on
     other data, ``rescore`` measures it on the candidate's. A candidate that does not win gets the alias
     ``challenger``. The first version becomes champion without a contest.
@@ -142,7 +167,7 @@ def promote(
     scores = {f"candidate.{key}": value for key, value in _validation(candidate).items()}
     holder = next((one for one in versions(settings, name) if CHAMPION in one.aliases), None)
     if holder is None:
-        is_promoted, reason = True, f"Version {candidate.version} is the first champion."
+        is_promoted, reason = True, f"Version {candidate.version} is the first champion.{_outside(candidate)}"
     elif holder.version == candidate.version:
         is_promoted, reason = False, f"Version {candidate.version} is the champion already."
     else:
@@ -213,7 +238,28 @@ def _compare(candidate: ModelVersion, holder: ModelVersion, scores: Mapping[str,
             f"{names} of {old:.4f}, but its {contest.guard_title} is {guarded[0]:.4f} against "
             f"{guarded[1]:.4f}: the champion stays."
         )
+    if contest.banded:
+        shares = [scores[f"{who}.{contest.banded}"] for who in ("candidate", "champion")]
+        # Compared as "not less": a share that is no number is inside of no band.
+        if not (contest.excess(shares[0]) <= 0 or contest.excess(shares[0]) < contest.excess(shares[1])):
+            low, high = contest.band
+            return False, (
+                f"{names} of {old:.4f}, but its {contest.banded_title} is {shares[0]:.3f}, outside of "
+                f"{low} to {high}: the champion stays."
+            )
     return True, f"{names} of {old:.4f}: it takes over."
+
+
+def _outside(candidate: ModelVersion) -> str:
+    """Say that a banded metric is outside; a first champion is taken all the same: there is no other."""
+    contest = contest_of(candidate.name)
+    if not contest.banded:
+        return ""
+    value = _validation(candidate)[contest.banded]
+    if contest.excess(value) <= 0:
+        return ""
+    low, high = contest.band
+    return f" Its {contest.banded_title} is {value:.3f}, outside of {low} to {high}."
 
 
 def _apply(settings: Settings, candidate: ModelVersion, promotion: Promotion) -> None:

@@ -106,6 +106,30 @@ CONTRACTS = {
         },
         upstream=STRATEGY_INPUTS,
     ),
+    "activity_forecasts": PredictionContract(
+        made_by="edpipe score tsdiff",
+        description=(
+            "Activity that the champion expects after the last closed period, with quantiles; periods with "
+            "few students were suppressed before anything was learned."
+        ),
+        grain="source, frequency, measure, series_id, started_at",
+        columns={
+            "source": "Source of the logs, or `file` where the model learned from a file.",
+            "frequency": "Length of a step: hourly or daily.",
+            "measure": "What is forecast: interactions, students, accuracy; target where from a file.",
+            "series_id": "Series, as in features.activity_series.",
+            "last_known_at": "Start of the last period that was known, UTC.",
+            "started_at": "Start of the period that is forecast, UTC.",
+            "step": "Periods ahead, from 1.",
+            "mean": "Mean of the sample paths, in the unit of the measure.",
+            **{
+                f"quantile_{percent:02d}": f"Value not exceeded with probability {percent / 100:g}."
+                for percent in (5, 10, 25, 50, 75, 90, 95)
+            },
+            **MODEL,
+        },
+        upstream=("features.activity_series",),
+    ),
 }
 
 

@@ -27,6 +27,7 @@ NAMED_IN_THE_README = [
     "evaluate",
     "promote",
     "score",
+    "forecast",
     "report",
     "status",
     "publish",
@@ -41,6 +42,7 @@ WRITES = [
     "evaluate",
     "promote",
     "score",
+    "forecast",
     "report",
     "publish",
 ]
@@ -57,9 +59,10 @@ GIVES_ROWS = [
     "train",
     "evaluate",
     "promote",
+    "forecast",
     "status",
 ]
-FOR_BOTH_FAMILIES = ["train", "evaluate", "promote", "score"]
+FOR_ALL_FAMILIES = ["train", "evaluate", "promote", "score"]
 
 
 def run_python(code: str) -> str:
@@ -98,11 +101,12 @@ def test_rows_come_in_the_asked_format(name):
     assert "--format" in {option for parameter in COMMANDS[name].params for option in parameter.opts}
 
 
-@pytest.mark.parametrize("name", FOR_BOTH_FAMILIES)
-def test_verbs_of_models_name_both_families_and_show_how_to_ask_for_either(name):
+@pytest.mark.parametrize("name", FOR_ALL_FAMILIES)
+def test_verbs_of_models_name_all_families_and_show_how_to_ask_for_each(name):
     (model,) = [found for found in COMMANDS[name].params if found.name == "model"]
     assert all(family in model.help for family in edpipe.learning.MODELS)
     assert f"edpipe {name} strategy" in COMMANDS[name].help
+    assert name == "promote" or f"edpipe {name} tsdiff" in COMMANDS[name].help
 
 
 def test_an_unknown_family_is_refused_with_the_closest_name():

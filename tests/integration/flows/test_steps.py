@@ -94,6 +94,7 @@ def test_a_family_of_models_is_learned_where_its_source_is_among_the_sources(pre
     assert set(pipeline.pipeline({}, {"ednet": [], "kddcup": []})) == {
         "tracing",
         "strategy",
+        "tsdiff",
         "published",
         "report",
     }

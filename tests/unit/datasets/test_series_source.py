@@ -91,7 +91,7 @@ def test_series_that_are_too_short_are_left_out_of_the_task_and_counted():
     found = task_of(activity_series(grown, asked()), asked())
     assert found.task.series.ids == ("long",)
     assert found.sourced.account["num_too_short"] == 1
-    with pytest.raises(TrainingError, match="at least 17 steps"):
+    with pytest.raises(TrainingError, match="at least 19 steps"):
         task_of(activity_series(activity({"s": [5] * 10}), asked()), asked())
 
 

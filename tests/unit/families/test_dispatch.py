@@ -42,8 +42,8 @@ def write_run(settings, model):
     return folder
 
 
-def test_both_families_are_there():
-    assert MODELS == ("tracing", "strategy")
+def test_all_families_are_there():
+    assert MODELS == ("tracing", "strategy", "tsdiff")
     assert all(family.name == name for name, family in FAMILIES.items())
 
 
@@ -75,8 +75,8 @@ def test_an_unknown_family_is_refused_with_the_closest_one(verb, settings):
 
 
 def test_families_are_those_whose_source_is_there(settings):
-    assert models_on(settings, ["ednet"]) == ["tracing"]
-    assert models_on(settings, ["kddcup", "ednet"]) == ["tracing", "strategy"]
+    assert models_on(settings, ["ednet"]) == ["tracing", "tsdiff"]
+    assert models_on(settings, ["kddcup", "ednet"]) == ["tracing", "strategy", "tsdiff"]
     assert models_on(settings, ["mathia"]) == []
 
 

@@ -1,0 +1,110 @@
+"""A training run of a forecaster as one MLflow run with one logged model and one version."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edpipe.datasets.series import SeriesSet
+from edpipe.settings import Settings
+from edpipe.tracking.client import open_mlflow
+from edpipe.tracking.model_card import CardFacts
+from edpipe.tracking.model_run import CHECKOUT, model_requirements, track_model, validation_scores
+from edpipe.tracking.registry import ModelVersion
+from edpipe.tracking.runs import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CHECKPOINT_FILE = "tsdiff.pt"
+MODEL_FILE = Path(__file__).with_name("tsdiff_model.py")
+# What the parts of edpipe need that the logged model is asked through.
+PACKAGES = ("numba", "polars", "pyarrow", "pydantic", "pydantic-settings", "scipy")
+NUM_EXAMPLE_STEPS = 12
+
+
+def track_tsdiff(
+    settings: Settings,
+    run_dir: Path,
+    *,
+    facts: CardFacts,
+    data_fingerprint: str,
+    split: str,
+    table: str,
+    source_manifest: str,
+    series: SeriesSet,
+) -> ModelVersion:
+    """Record an evaluated training run in MLflow and register its model; a second call does nothing.
+
+    Parameters
+    ----------
+    settings
+        Where the store is.
+    run_dir
+        Folder of the run: checkpoint, ``curves.csv``, ``run.json``, ``evaluation/``.
+    facts
+        What the model card tells; its metrics must hold the validation split of `facts.model`.
+    data_fingerprint
+        Digest of the series and their windows.
+    split
+        Names the split: with the fingerprint it fixes the validation windows.
+    table
+        Relation or file that the series come from.
+    source_manifest
+        Manifest of the raw data behind them, as JSON.
+    series
+        Gives times for the example of an input; its values stay here.
+
+    Returns
+    -------
+    ModelVersion
+        The registered version, without an alias yet: see :func:`edpipe.tracking.promotion.promote`.
+    """
+    return track_model(
+        settings,
+        run_dir,
+        facts=facts,
+        validation=validation_scores(facts),
+        data_fingerprint=data_fingerprint,
+        split=split,
+        table=table,
+        source_manifest=source_manifest,
+        log_model=lambda run: _log_model(settings, run, run_dir, series),
+    )
+
+
+def example_input(series: SeriesSet) -> pd.DataFrame:
+    """Return a few steps of an invented series on the same grid."""
+    import numpy as np
+    import pandas as pd
+
+    steps = np.arange(NUM_EXAMPLE_STEPS)
+    times = series.frequency.times(series.starts[0], steps)
+    return pd.DataFrame({"series_id": "example", "time": pd.to_datetime(times), "target": 100.0 + steps})
+
+
+def _log_model(settings: Settings, run: Run, run_dir: Path, series: SeriesSet) -> str:
+    """Log the model from its code, with signature and example, and return its address."""
+    mlflow = open_mlflow(settings)
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema, TensorSpec
+
+    inputs: list[ColSpec | TensorSpec] = [
+        ColSpec("string", "series_id"),
+        ColSpec("datetime", "time"),
+        ColSpec("double", "target", required=False),
+    ]
+    with mlflow.start_run(run_id=run.run_id), warnings.catch_warnings():
+        # MLflow warns about types it would rather see; the signature is given.
+        warnings.simplefilter("ignore")
+        info = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(MODEL_FILE),
+            artifacts={"checkpoint": str(run_dir / CHECKPOINT_FILE)},
+            code_paths=[str(CHECKOUT / "models"), str(CHECKOUT / "edpipe")],
+            signature=ModelSignature(inputs=Schema(inputs)),
+            input_example=example_input(series),
+            pip_requirements=model_requirements(*PACKAGES),
+        )
+    return str(info.model_uri)
