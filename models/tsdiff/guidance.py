@@ -28,6 +28,10 @@ class SelfGuidance:
     quantile_levels
         Level in (0, 1) that each row is pulled to by conditions of kind ``quantile``. Shape ``(batch,)``;
         0.5 for all where None.
+    largest_move
+        Guidance is shortened where it would move the clean values of a row further, at what is known, than
+        they are off, times this number above 0. Large scales and few steps cannot throw paths away then;
+        1 never shortens guidance that is exact. None is no bound, as in the paper.
     noise_variance, num_iterations
         Of conditions of kind ``covariance``, see :func:`~models.diffusion.covariance_guidance`.
 
@@ -43,13 +47,17 @@ class SelfGuidance:
         conditions: Sequence[Condition],
         *,
         quantile_levels: Tensor | None = None,
+        largest_move: float | None = None,
         noise_variance: float = 1e-3,
         num_iterations: int = 5,
     ) -> None:
+        if largest_move is not None and largest_move <= 0:
+            raise ValueError(f"largest_move must be above 0; got {largest_move}.")
         self.model = model
         self.plain = [condition for condition in conditions if condition.kind != "covariance"]
         self.weighted = [condition for condition in conditions if condition.kind == "covariance"]
         self.quantile_levels = quantile_levels
+        self.largest_move = largest_move
         self.noise_variance = noise_variance
         self.num_iterations = num_iterations
 
@@ -72,7 +80,23 @@ class SelfGuidance:
                     total = total + likelihood.sum()
                 (gradient,) = torch.autograd.grad(total, leaf)
                 guidance = guidance + gradient
-        return Estimate(estimate.x0.detach(), estimate.noise.detach(), guidance)
+        x0 = estimate.x0.detach()
+        if self.largest_move is not None:
+            guidance = guidance * self._shortening(x0, guidance, time, self.largest_move).view(-1, 1, 1)
+        return Estimate(x0, estimate.noise.detach(), guidance)
+
+    def _shortening(self, x0: Tensor, guidance: Tensor, time: Tensor, largest_move: float) -> Tensor:
+        """Return the factor, at most 1, of each row's guidance. Shape ``(batch,)``."""
+        process = self.model.process
+        # How far clean values move for a guidance of 1, see Process.guide.
+        reach = (process.spread(time).square() / process.signal(time).clamp(min=1e-6)).to(x0.dtype)
+        off, moved = torch.zeros_like(reach), torch.zeros_like(reach)
+        for condition in (*self.plain, *self.weighted):
+            short = (condition.values - condition.look(x0)).masked_fill(~condition.known, 0.0)
+            off = off + short.square().sum(1)
+            moved = moved + condition.look(guidance).masked_fill(~condition.known, 0.0).square().sum(1)
+        moved, off = moved * reach.square(), off * largest_move**2
+        return torch.where(moved > off, (off / moved.clamp(min=1e-30)).sqrt(), torch.ones_like(off))
 
     def _by_covariance(self, x0: Tensor, x: Tensor, time: Tensor) -> Tensor:
         """Return the joint guidance of all conditions that are weighted by the covariance."""

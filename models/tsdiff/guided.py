@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from models.batches import WindowBatch
 from models.diffusion import DDIM, Sampler, normal_like
+from models.tsdiff.base_forecast import base_paths, windows_around
 from models.tsdiff.conditions import Condition, GuidanceKind, observed_condition
 from models.tsdiff.guidance import SelfGuidance, spread_levels
 from models.tsdiff.tsdiff import TSDiff
@@ -29,9 +30,12 @@ def guided_sample(
     is_mean: bool = False,
     conditions: Sequence[Condition] = (),
     sampler: Sampler | None = None,
+    base: Tensor | None = None,
+    start: int | None = None,
     is_antithetic: bool = False,
     is_centered: bool = False,
     is_observed_kept: bool = True,
+    largest_move: float | None = None,
     num_iterations: int = 5,
     noise_variance: float = 1e-3,
     rows_at_once: int = 512,
@@ -60,6 +64,10 @@ def guided_sample(
         What else is known: of the same windows, in the same order.
     sampler
         DDIM where None.
+    base, start
+        Forecast to begin from instead of from noise alone, in the unit of ``target``: points, shape
+        ``(batch, prediction_length)``, or paths, shape ``(batch, num_samples, prediction_length)``. It is
+        noised to the diffusion step ``start``; the lower that is, the more of it stays.
     is_antithetic
         Whether the second half of the paths starts from the first half's noise with the sign turned.
     is_centered
@@ -68,6 +76,9 @@ def guided_sample(
         where a schedule ends without signal.
     is_observed_kept
         Whether observed values are returned as they are; otherwise as the paths meet them.
+    largest_move
+        How far a step may move clean values past what is known, in multiples of how far they are off; see
+        :class:`~models.tsdiff.guidance.SelfGuidance`.
     num_iterations, noise_variance
         Of the kind ``covariance``, see :func:`~models.diffusion.covariance_guidance`.
     rows_at_once
@@ -82,7 +93,8 @@ def guided_sample(
     Raises
     ------
     ValueError
-        If a number is below 1, or a condition is of another number of windows.
+        If a number is below 1, a condition is of another number of windows, or only one of ``base`` and
+        ``start`` is given.
     """
     if min(num_samples, num_steps, rows_at_once) < 1:
         found = f"{num_samples}, {num_steps}, {rows_at_once}"
@@ -92,29 +104,37 @@ def guided_sample(
             raise ValueError(
                 f"a condition is of {len(condition.values)} windows; the batch has {len(batch)}."
             )
+    if (base is None) != (start is None):
+        raise ValueError("base and start belong together; only one of them is given.")
     model.check(batch)
     observed = observed_condition(batch, kind=kind, guidance_scale=guidance_scale, is_mean=is_mean)
     every = [condition.repeat(num_samples) for condition in (observed, *conditions)]
     levels = spread_levels(num_samples).to(batch.target.device).repeat(len(batch))
-    start = _noise(model, batch, num_samples, generator, is_antithetic=is_antithetic)
-    if is_centered:
+    noisy = _noise(model, batch, num_samples, generator, is_antithetic=is_antithetic)
+    if base is not None and start is not None:
+        forecast = base_paths(batch, base, model.config.prediction_length, num_samples)
+        time = torch.full(noisy.shape[:1], start, device=noisy.device)
+        noisy = model.process.add_noise(windows_around(batch, forecast)[0], time, noisy)
+    elif is_centered:
         noisiest = model.process.times(num_steps)[0]
         center = observed.values.sum(1) / observed.known.sum(1).clamp(min=1)
-        start = start + (model.process.signal(noisiest) * center).repeat_interleave(num_samples).view(
-            -1, 1, 1
-        )
+        center = (model.process.signal(noisiest) * center).repeat_interleave(num_samples)
+        noisy = noisy + center.view(-1, 1, 1)
     paths = []
     with frozen(model):
-        for first in range(0, len(start), rows_at_once):
+        for first in range(0, len(noisy), rows_at_once):
             rows = slice(first, first + rows_at_once)
             guidance = SelfGuidance(
                 model,
                 [condition.rows(rows) for condition in every],
                 quantile_levels=levels[rows],
+                largest_move=largest_move,
                 noise_variance=noise_variance,
                 num_iterations=num_iterations,
             )
-            drawn = (sampler or DDIM()).sample(guidance, model.process, start[rows], num_steps, generator)
+            drawn = (sampler or DDIM()).sample(
+                guidance, model.process, noisy[rows], num_steps, generator, start=start
+            )
             paths.append(drawn[..., 0])
     whole = batch.unscale(torch.cat(paths).view(len(batch), num_samples, -1))
     if is_observed_kept:

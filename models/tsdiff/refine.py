@@ -11,6 +11,7 @@ from torch import Tensor
 from models.batches import WindowBatch
 from models.diffusion import normal_like
 from models.diffusion.process import expand
+from models.tsdiff.base_forecast import base_paths, windows_around
 from models.tsdiff.guidance import spread_levels
 from models.tsdiff.guided import frozen
 from models.tsdiff.regularizers import Regularizer, pull_back
@@ -104,11 +105,11 @@ def refine(
     if not 0 <= step < model.process.num_steps:
         raise ValueError(f"step must lie in 0 to {model.process.num_steps - 1}; got {step}.")
     model.check(batch)
-    paths = _paths(batch, base, model.config.prediction_length, num_samples)
+    paths = base_paths(batch, base, model.config.prediction_length, num_samples)
     if regularizer == "quantile":
         paths = paths.sort(dim=1).values
     number = paths.shape[1]
-    anchor, known, observed = _whole(batch, paths)
+    anchor, known, observed = windows_around(batch, paths)
     levels = spread_levels(number).to(base.device).repeat(len(batch))
     noise_size = (2 * step_size * temperature) ** 0.5 if method == "langevin" else 0.0
     values = anchor
@@ -142,42 +143,6 @@ def _gradient(model: TSDiff, values: Tensor, noise: Tensor, step: int, energy: E
             (gradient,) = torch.autograd.grad(error.square().sum(), leaf)
             return gradient
     return expand(model.process.signal(time) / model.process.spread(time), values) * error
-
-
-def _paths(batch: WindowBatch, base: Tensor, prediction_length: int, num_samples: int | None) -> Tensor:
-    """Return the base forecast as scaled paths. Shape ``(batch, num_samples, prediction_length)``."""
-    paths = base.unsqueeze(1) if base.ndim == 2 else base
-    if paths.ndim != 3 or paths.shape[0] != len(batch) or paths.shape[2] != prediction_length:
-        raise ValueError(
-            f"a base forecast of {len(batch)} windows must have {prediction_length} steps; "
-            f"got shape {tuple(base.shape)}."
-        )
-    if not paths.isfinite().all():
-        raise ValueError("a base forecast must be finite.")
-    number = paths.shape[1]
-    if num_samples is not None and num_samples != number:
-        if number != 1 or num_samples < 1:
-            raise ValueError(f"{number} base paths cannot become {num_samples}; only one can be copied.")
-        paths = paths.expand(-1, num_samples, -1)
-    return (paths.to(batch.target.dtype) - batch.loc.view(-1, 1, 1)) / batch.scale.view(-1, 1, 1)
-
-
-def _whole(batch: WindowBatch, paths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return whole windows around the paths, what the regularizer looks at, and what is observed.
-
-    What is unknown starts at the mean of the window. Shape ``(rows, length, channels)`` each.
-    """
-    number, prediction_length = paths.shape[1:]
-    values, observed = batch.scaled()
-    counted = observed.sum((1, 2)).clamp(min=1)
-    values = torch.where(observed, values, (values.sum((1, 2)) / counted).view(-1, 1, 1))
-    values, observed = values.repeat_interleave(number, 0), observed.repeat_interleave(number, 0)
-    known = observed.clone()
-    known[:, -prediction_length:, 0] = True
-    future, is_seen = values[:, -prediction_length:, 0], observed[:, -prediction_length:, 0]
-    # Values of this function's own making: repeat_interleave copied them.
-    values[:, -prediction_length:, 0] = torch.where(is_seen, future, paths.flatten(0, 1))
-    return values, known, observed
 
 
 def _check(

@@ -267,3 +267,64 @@ def test_ancestral_and_deterministic_sampling_agree_on_what_is_forecast():
         for sampler in (DDPM(), DDIM())
     ]
     torch.testing.assert_close(means[0], means[1], atol=0.08, rtol=0)
+
+
+def test_paths_that_begin_from_a_forecast_keep_the_more_of_it_the_less_it_is_noised():
+    batch = windows(PATTERNS["forecast"], loc=1.0, scale=2.0)
+    base = torch.tensor([[9.0, 9.0]], dtype=torch.float64)  # 4 in scaled units
+    given = {"num_samples": 300, "kind": "covariance", "num_iterations": 6, "sampler": DPMSolver2M()}
+    means = [
+        float(drawn(batch, 10, base=base, start=start, is_antithetic=True, **given)[:, 4:].mean())
+        for start in (9, 30, 60, 99)
+    ]
+    assert means == sorted(means, reverse=True)
+    assert means[0] > 5
+    exact = 1 + 2 * float(conditional(PATTERNS["forecast"])[0][4:].mean())
+    assert means[-1] == pytest.approx(exact, abs=0.6)
+
+
+def test_true_paths_noised_and_denoised_keep_their_law():
+    pattern = PATTERNS["forecast"]
+    mean, covariance = conditional(pattern)
+    left = torch.linalg.cholesky(covariance[4:, 4:])
+    paths = mean[4:] + torch.randn(1, 3000, 2, generator=seeded(7), dtype=torch.float64) @ left.T
+    found = drawn(
+        windows(pattern), 20, 3000, base=paths, start=50, kind="covariance", num_iterations=6,
+        sampler=DPMSolver2M(),
+    )  # fmt: skip
+    torch.testing.assert_close(found.mean(0), mean, atol=0.06, rtol=0)
+    torch.testing.assert_close(found.T.cov(), covariance, atol=0.08, rtol=0)
+
+
+def test_base_and_start_belong_together():
+    with pytest.raises(ValueError, match="belong together"):
+        guided_sample(MODEL, windows(PATTERNS["forecast"]), 2, 5, start=20)
+    with pytest.raises(ValueError, match="largest_move must be above 0"):
+        guided_sample(MODEL, windows(PATTERNS["forecast"]), 2, 5, largest_move=0.0)
+
+
+def test_bounded_guidance_never_moves_clean_values_past_what_is_known_by_more_than_they_are_off():
+    batch, time = windows(PATTERNS["random gaps"]), torch.tensor([90])
+    x = torch.randn(1, 6, 1, generator=seeded(), dtype=torch.float64)
+    condition = observed_condition(batch, guidance_scale=1e4)
+    wild = SelfGuidance(MODEL, [condition])(x, time)
+    bounded = SelfGuidance(MODEL, [condition], largest_move=1.0)(x, time)
+    known = condition.known[0]
+    off = (condition.values - bounded.x0.flatten(1))[0, known].norm()
+    shifts = [
+        (MODEL.process.guide(found, x, time).x0 - found.x0)[0, known, 0].norm() for found in (wild, bounded)
+    ]
+    assert shifts[0] > 10 * off
+    torch.testing.assert_close(shifts[1], off)
+    torch.testing.assert_close(
+        bounded.guidance / bounded.guidance.norm(), wild.guidance / wild.guidance.norm()
+    )
+
+
+def test_exact_guidance_is_never_shortened_and_large_scales_stay_near_what_is_known():
+    batch = windows(PATTERNS["random gaps"])
+    given = {"kind": "covariance", "num_iterations": 6, "num_samples": 20}
+    bounded, free = (drawn(batch, 10, largest_move=move, **given) for move in (1.0, None))
+    torch.testing.assert_close(bounded, free)
+    wild = drawn(batch, 10, kind="mean_square", guidance_scale=1e3, num_samples=20, largest_move=1.0)
+    assert wild.abs().max() < 20
