@@ -31,7 +31,8 @@ class SelfGuidance:
     largest_move
         Guidance is shortened where it would move the clean values of a row further, at what is known, than
         they are off, times this number above 0. Large scales and few steps cannot throw paths away then;
-        1 never shortens guidance that is exact. None is no bound, as in the paper.
+        1 never shortens guidance that is exact, but holds back what is pulled to a quantile. None is no
+        bound, as in the paper.
     noise_variance, num_iterations
         Of conditions of kind ``covariance``, see :func:`~models.diffusion.covariance_guidance`.
 
@@ -47,7 +48,7 @@ class SelfGuidance:
         conditions: Sequence[Condition],
         *,
         quantile_levels: Tensor | None = None,
-        largest_move: float | None = None,
+        largest_move: float | None = 10.0,
         noise_variance: float = 1e-3,
         num_iterations: int = 5,
     ) -> None:

@@ -35,7 +35,7 @@ def guided_sample(
     is_antithetic: bool = False,
     is_centered: bool = False,
     is_observed_kept: bool = True,
-    largest_move: float | None = None,
+    largest_move: float | None = 10.0,
     num_iterations: int = 5,
     noise_variance: float = 1e-3,
     rows_at_once: int = 512,

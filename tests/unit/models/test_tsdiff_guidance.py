@@ -101,7 +101,7 @@ def law_of_linear_sampling(pattern, scale, num_steps=100):
 @pytest.mark.parametrize("scale", [1.0, 8.0])
 def test_mean_square_guidance_has_exactly_the_bias_that_follows_from_its_equation(scale):
     pattern = PATTERNS["random gaps"]
-    given = {"kind": "mean_square", "guidance_scale": scale, "num_samples": 4000}
+    given = {"kind": "mean_square", "guidance_scale": scale, "num_samples": 4000, "largest_move": None}
     found = drawn(windows(pattern), 100, sampler=DDPM(), **given)
     mean, covariance = law_of_linear_sampling(pattern, scale)
     torch.testing.assert_close(found.mean(0), mean, atol=0.05, rtol=0)
@@ -153,7 +153,7 @@ def test_guidance_is_the_gradient_of_the_log_likelihood(kind):
         return log_likelihood(condition, MODEL.denoise(x, time).x0, MODEL.process, time, levels)
 
     expected = torch.autograd.functional.jacobian(likelihood, x)[0]
-    found = SelfGuidance(MODEL, [condition], quantile_levels=levels)(x, time)
+    found = SelfGuidance(MODEL, [condition], quantile_levels=levels, largest_move=None)(x, time)
     torch.testing.assert_close(found.guidance, expected)
     assert not found.x0.requires_grad
     assert torch.autograd.gradcheck(likelihood, (x,))
@@ -164,9 +164,13 @@ def test_conditions_add_up_and_a_mean_is_a_sum_over_its_number():
     first = observed_condition(batch, guidance_scale=3.0)
     second = observed_condition(batch, kind="quantile", guidance_scale=2.0)
     x, time = torch.randn(1, 6, 1, generator=seeded(), dtype=torch.float64), torch.tensor([40])
-    alone = [SelfGuidance(MODEL, [condition])(x, time).guidance for condition in (first, second)]
-    torch.testing.assert_close(SelfGuidance(MODEL, [first, second])(x, time).guidance, sum(alone))
-    mean = SelfGuidance(MODEL, [replace(first, is_mean=True)])(x, time).guidance
+    alone = [
+        SelfGuidance(MODEL, [condition], largest_move=None)(x, time).guidance for condition in (first, second)
+    ]
+    torch.testing.assert_close(
+        SelfGuidance(MODEL, [first, second], largest_move=None)(x, time).guidance, sum(alone)
+    )
+    mean = SelfGuidance(MODEL, [replace(first, is_mean=True)], largest_move=None)(x, time).guidance
     torch.testing.assert_close(2 * mean, alone[0])
 
 
@@ -307,7 +311,7 @@ def test_bounded_guidance_never_moves_clean_values_past_what_is_known_by_more_th
     batch, time = windows(PATTERNS["random gaps"]), torch.tensor([90])
     x = torch.randn(1, 6, 1, generator=seeded(), dtype=torch.float64)
     condition = observed_condition(batch, guidance_scale=1e4)
-    wild = SelfGuidance(MODEL, [condition])(x, time)
+    wild = SelfGuidance(MODEL, [condition], largest_move=None)(x, time)
     bounded = SelfGuidance(MODEL, [condition], largest_move=1.0)(x, time)
     known = condition.known[0]
     off = (condition.values - bounded.x0.flatten(1))[0, known].norm()
