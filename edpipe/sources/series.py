@@ -25,6 +25,14 @@ from numpy.typing import NDArray
 from edpipe.errors import SourceError
 
 LONG_COLUMNS: Final = ("series_id", "time", "target")
+# With and without a T, a fraction, a zone: what ISO allows, and what `edpipe … --format csv` writes.
+_TIME_FORMATS: Final = (
+    "%Y-%m-%d %H:%M:%S",
+    "%Y-%m-%d",
+    "%Y-%m-%dT%H:%M:%S",
+    "%Y-%m-%d %H:%M",
+    *(f"%Y-%m-%d{between}%H:%M:%S%.f{zone}" for between in "T " for zone in ("", "%#z")),
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -256,14 +264,16 @@ def _times(path: Path, column: pl.Series, time_format: str | None) -> pl.Series:
         in_utc = column.dt.convert_time_zone("UTC") if column.dtype.time_zone else column
         return in_utc.dt.replace_time_zone(None).cast(pl.Datetime("us"))
     text = column.cast(pl.String)
-    formats = [time_format] if time_format else ["%Y-%m-%d %H:%M:%S", "%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
+    formats = [time_format] if time_format else list(_TIME_FORMATS)
     for one in formats:
         parsed = text.str.to_datetime(one, time_unit="us", strict=False)
+        if isinstance(parsed.dtype, pl.Datetime) and parsed.dtype.time_zone:
+            parsed = parsed.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
         if not (parsed.is_null() & text.is_not_null()).any():
             return parsed
     unread = text.filter(parsed.is_null() & text.is_not_null())
     where = f"{path}, column `{column.name}`"
-    raise _unreadable(where, f"{len(unread)} of {len(text)}, first {unread[0]!r}", " or ".join(formats))
+    raise _unreadable(where, f"{len(unread)} of {len(text)}, first {unread[0]!r}", " or ".join(formats[:3]))
 
 
 def _numbers(path: Path, column: pl.Series) -> pl.Series:

@@ -103,3 +103,21 @@ def test_damage_is_told_with_its_place(tmp_path):
         read_long_series(table, target_column="value")
     with pytest.raises(SourceError, match="does not exist"):
         read_long_series(tmp_path / "absent.csv")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2024-01-02 03:00:00",
+        "2024-01-02T03:00:00",
+        "2024-01-02 03:00",
+        "2024-01-02T03:00:00.000000",
+        "2024-01-02T03:00:00.000000+0000",
+        "2024-01-02 05:00:00+02:00",
+        "2024-01-02T03:00:00Z",
+    ],
+)
+def test_moments_are_read_in_the_forms_that_iso_allows(text, tmp_path):
+    path = tmp_path / "one.csv"
+    path.write_text(f"series_id,time,target\na,{text},1\n", encoding="utf-8")
+    assert str(read_long_series(path)["time"][0]) == "2024-01-02 03:00:00"
