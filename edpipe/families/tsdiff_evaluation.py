@@ -29,8 +29,13 @@ if TYPE_CHECKING:
 
 
 def settings_asked(settings: Settings, asked: Mapping[str, Any]) -> Settings:
-    """Return the settings with series and windows as they were when a run was trained."""
+    """Return the settings with series and windows as they were when a run was trained.
+
+    A file is looked for where the settings name one now: files move.
+    """
     given = {**asked, "lags": tuple(asked["lags"])}
+    if asked["file"] and settings.tsdiff.file:
+        given["file"] = settings.tsdiff.file
     return settings.model_copy(update={"tsdiff": settings.tsdiff.model_copy(update=given)})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -80,12 +81,21 @@ def plan_tsdiff(settings: Settings, sourced: SourcedTask) -> tuple[TrainingRun, 
         num_parameters=asked.num_members * sum(weight.numel() for weight in network.parameters()),
         model=FAMILY,
         data={
-            "asked": json.loads(json.dumps({name: getattr(asked, name) for name in ASKED})),
+            "asked": _asked_facts(asked),
             "account": dict(sourced.sourced.account),
             **data_facts(sourced),
         },
     )
     return run, config
+
+
+def _asked_facts(asked: TSDiffSettings) -> dict[str, Any]:
+    """Return what, asked again, gives the same series and windows; a file by its whole path."""
+    values = {name: getattr(asked, name) for name in ASKED}
+    if asked.file:
+        values["file"] = str(Path(asked.file).resolve())
+    plain: dict[str, Any] = json.loads(json.dumps(values))
+    return plain
 
 
 def data_facts(sourced: SourcedTask) -> dict[str, Any]:
