@@ -43,6 +43,7 @@ from mvec_world import (
     planted_world,
     random_embedding,
 )
+from scipy.stats import t as student_t
 
 from edpipe.datasets.samplers import SAMPLERS, budget_of, make_sampler
 from edpipe.datasets.strategy_splits import SPLIT_KINDS
@@ -72,7 +73,7 @@ def main() -> None:
             f"{world.clusters.num_clusters:,} clusters; at best {world.truth.world.bayes_exact_match:.3f}"
         )
         if "curve" in parts:
-            write("mvec_curve.csv", curve(world, settings, seeds, given), given)
+            write("mvec_curve.csv", curve_of(curve(world, settings, seeds, given)), given)
         if "network" in parts:
             measured = network_curve(world, settings, seeds, given)
             write("mvec_network.csv", measured, given)
@@ -216,7 +217,9 @@ def splits(world: World, settings: Settings, given: argparse.Namespace) -> pl.Da
         ):
             said[one.name] = one.fit(dataset, here.split.train).predict(dataset, here.split.test)
         scores = score_strategies(dataset, said, here.split.train, groups=here.groups, seed=settings.seed)
-        found.append(scores.metrics.with_columns(split=pl.lit(kind)))
+        # Each group's own figures would be most of the table; their gap stands for them.
+        is_group = pl.col("subset").str.starts_with("mastery:") & (pl.col("subset") != "mastery:gap")
+        found.append(scores.metrics.filter(~is_group).with_columns(split=pl.lit(kind)))
     return pl.concat(found)
 
 
@@ -259,6 +262,24 @@ def measured(
     )
 
 
+def over_seeds(values: Any) -> dict[str, float]:
+    """Return the mean of one figure over seeds, with Student's interval of 95 %."""
+    count = len(values)
+    half = student_t.ppf(0.975, count - 1) * values.std(ddof=1) / np.sqrt(count) if count > 1 else np.nan
+    mean = values.mean()
+    return {"value": mean, "low": mean - half, "high": mean + half, "num_seeds": count}
+
+
+def curve_of(points: pl.DataFrame) -> pl.DataFrame:
+    """Return one row a sampler, learner, budget and metric, over seeds."""
+    keys = ["sampler", "model", "budget", "num_attempts", "equal", "metric"]
+    rows = []
+    for key, part in points.group_by(keys, maintain_order=True):
+        seconds = {name: part[name].mean() for name in ("seconds_sampler", "seconds_total")}
+        rows.append({**dict(zip(keys, key, strict=True)), **over_seeds(part["value"].to_numpy()), **seconds})
+    return pl.DataFrame(rows)
+
+
 def targets(points: pl.DataFrame, world: World, settings: Settings) -> pl.DataFrame:
     """Return each sampler at a tenth beside all attempts and what is best, with intervals over seeds."""
     best, by_history = (
@@ -275,15 +296,11 @@ def targets(points: pl.DataFrame, world: World, settings: Settings) -> pl.DataFr
             "sampler", maintain_order=True
         ):
             values = part["value"].to_numpy()
-            half = 1.96 * values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
             rows.append(
                 {
                     "sampler": sampler,
                     "metric": metric,
-                    "value": values.mean(),
-                    "low": values.mean() - half,
-                    "high": values.mean() + half,
-                    "num_seeds": len(values),
+                    **over_seeds(values),
                     "of_all": values.mean() / full.mean() if len(full) else np.nan,
                     "all": full.mean() if len(full) else np.nan,
                     "best": best[metric],
