@@ -28,6 +28,8 @@ SETTINGS = [
     "strategy.max_epochs=2",
     "strategy.bootstrap=20",
     "strategy.curve_budgets=[]",
+    "tsdiff.max_epochs=1",
+    "tsdiff.bootstrap=20",
 ]
 FLAGS = ["--preset", "smoke", *(word for value in SETTINGS for word in ("--set", value))]
 STUDENTS = "80"
@@ -57,7 +59,7 @@ def settings_of(home: Path) -> Settings:
 
 
 def facts(home: Path) -> dict[str, pl.DataFrame]:
-    """Read what must be the same in two runs: rows, reconciliation, mastery, strategies, clusters."""
+    """Read what must be the same in two runs: rows, reconciliation and all predictions."""
     settings = settings_of(home)
     return {
         "interactions": edpipe.sql("select * from core.interactions order by all", settings),
@@ -77,6 +79,11 @@ def facts(home: Path) -> dict[str, pl.DataFrame]:
             "order by all",
             settings,
         ),
+        "forecasts": edpipe.sql(
+            "select series_id, started_at, mean, quantile_05, quantile_95 "
+            "from predictions.activity_forecasts order by all",
+            settings,
+        ),
     }
 
 
@@ -92,6 +99,7 @@ def test_the_demo_prints_the_comparison_and_names_the_report(unbroken):
     models = {family: set(part["model"]) for (family,), part in shown.group_by("family")}
     assert models["tracing"] == {"attention", "majority", "item difficulty", "BKT", "logistic regression"}
     assert models["strategy"] >= {"transformer", "lookup", "lookup_sampled", "problem_mode"}
+    assert models["tsdiff"] == {"flow", "last_value", "seasonal_naive", "ridge"}
     assert shown.columns[:2] == ["family", "model"]
     (report,) = [line for line in done.stderr.splitlines() if line.startswith("HTML report: ")]
     report = report.removeprefix("HTML report: ")
@@ -118,6 +126,26 @@ def test_every_student_has_a_mastery_of_every_kc_by_the_champion(unbroken):
     assert found["versions"] == 1
 
 
+def test_forecasts_begin_where_the_series_end(unbroken):
+    settings = settings_of(unbroken[0])
+    found = edpipe.sql(
+        "select count(*) as n, count(distinct f.series_id) as series, min(step) as low, max(step) as high, "
+        "min(date_diff('day', last_known_at, started_at) - step) as off, min(quantile_05) >= 0 as is_count "
+        "from predictions.activity_forecasts as f",
+        settings,
+    ).row(0, named=True)
+    assert found["n"] == found["series"] * 7
+    assert (found["low"], found["high"], found["off"], found["is_count"]) == (1, 7, 0, True)
+    last = edpipe.sql(
+        "select max(started_at) as t from features.activity_series where grain = 'day'", settings
+    )["t"].item()
+    first = edpipe.sql("select min(started_at) as t from predictions.activity_forecasts", settings)[
+        "t"
+    ].item()
+    # The last day of the log is left out: it may not be whole.
+    assert first == last
+
+
 def test_a_second_run_changes_nothing(unbroken):
     home, _ = unbroken
     settings = settings_of(home)
@@ -130,7 +158,7 @@ def test_a_second_run_changes_nothing(unbroken):
     ]
     before = {path: path.stat().st_mtime_ns for path in kept}
     versions = [edpipe.versions(model, settings) for model in edpipe.learning.MODELS]
-    assert [len(one) for one in versions] == [1, 1]
+    assert [len(one) for one in versions] == [1, 1, 1]
     again = demo(home)
     assert {path: path.stat().st_mtime_ns for path in kept} == before
     assert [edpipe.versions(model, settings) for model in edpipe.learning.MODELS] == versions
