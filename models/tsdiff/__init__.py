@@ -14,6 +14,7 @@ from models.tsdiff.refine import refine
 from models.tsdiff.representative import representative_step, stepwise_losses
 from models.tsdiff.s4d import S4D
 from models.tsdiff.scenarios import Scenarios, best_of, effective_sample_size, reject, resample
+from models.tsdiff.synthesis import draw_windows, series_losses
 from models.tsdiff.tsdiff import TSDiff
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "config_from_dict",
     "consistency_loss",
     "distance_to_teacher",
+    "draw_windows",
     "effective_sample_size",
     "every",
     "guided_sample",
@@ -43,6 +45,7 @@ __all__ = [
     "reject",
     "representative_step",
     "resample",
+    "series_losses",
     "stepwise_losses",
     "sum_condition",
 ]
