@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -10,12 +10,15 @@ from edpipe.datasets.series_source import SourcedTask, account_words, sourced_ta
 from edpipe.errors import RegistryError
 from edpipe.evaluation.forecast.baselines.named import named_forecasters
 from edpipe.evaluation.forecast.cross_fit import cross_fitted
-from edpipe.evaluation.forecast.evaluate import Part, evaluate_forecasts
+from edpipe.evaluation.forecast.evaluate import Part, evaluate_forecasts, save_frames
 from edpipe.evaluation.forecast.metrics import window_scores
+from edpipe.evaluation.results import EVALUATION_FOLDER
 from edpipe.families.raw_data import refuse_changed_data
 from edpipe.prediction.forecast import forecast_windows, load_forecaster
+from edpipe.prediction.forecast_losses import diffusion_losses
 from edpipe.training.run import read_run
 from edpipe.training.tsdiff_choice import fit_calibration
+from edpipe.training.tsdiff_validation import some_windows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +29,10 @@ if TYPE_CHECKING:
     from edpipe.settings import Settings
     from edpipe.tracking.registry import ModelVersion
     from edpipe.training.run import TrainingRun
+
+
+LOSSES_FILE: Final = "diffusion_loss.parquet"
+MAX_LOSS_WINDOWS: Final = 64
 
 
 def settings_asked(settings: Settings, asked: Mapping[str, Any]) -> Settings:
@@ -76,6 +83,10 @@ def evaluated_run(settings: Settings, run: TrainingRun) -> tuple[SourcedTask, Ev
         data_fingerprint=run.fingerprint,
         notes=account_words(sourced.sourced.account),
     )
+    if not (run.run_dir / EVALUATION_FOLDER / LOSSES_FILE).exists():
+        windows = some_windows(task.valid, MAX_LOSS_WINDOWS)
+        losses = diffusion_losses(load_forecaster(run.run_dir), task.series, windows, seed=settings.seed)
+        save_frames(run.run_dir, {LOSSES_FILE: losses})
     return sourced, evaluation
 
 

@@ -15,6 +15,7 @@ from edpipe.errors import TrainingError
 from edpipe.evaluation.forecast.calibration import QuantileOffsets, SpreadFactor
 from edpipe.evaluation.forecast.metrics import mean_weighted_quantile_loss, window_scores
 from edpipe.prediction.forecast import forecast_windows, load_forecaster
+from edpipe.prediction.forecast_losses import diffusion_losses
 from edpipe.settings import Settings
 from edpipe.training.run import TrainingRun, read_run
 from edpipe.training.tsdiff import train_tsdiff
@@ -181,3 +182,14 @@ def test_a_few_seconds_of_training_beat_the_middle_of_the_context(asked):
 def test_a_folder_without_a_forecaster_is_refused(tmp_path):
     with pytest.raises(TrainingError, match="edpipe train tsdiff"):
         load_forecaster(tmp_path)
+
+
+@pytest.mark.parametrize("model", ["flow", "unconditional"])
+def test_the_loss_is_told_by_diffusion_time(model, asked):
+    chosen = tiny(asked, model=model, max_epochs=1, guidance_scale=2.0, calibration="none")
+    found = sourced(chosen)
+    trained = load_forecaster(train_tsdiff(chosen, sourced=found).run_dir)
+    losses = diffusion_losses(trained, found.task.series, found.task.valid, seed=1)
+    assert losses["time"].is_sorted()
+    assert losses.height == (20 if model == "flow" else 10)
+    assert (losses["loss"] > 0).all()
