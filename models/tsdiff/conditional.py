@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -13,6 +14,7 @@ from models.batches import WindowBatch
 from models.diffusion import DDIM, Estimate, Euler, FlowMatching, Process, Sampler, normal_like, window_losses
 from models.tsdiff.backbone import Backbone
 from models.tsdiff.config import ConditionalConfig
+from models.tsdiff.guesses import LinearGuess, build_guess, level_and_spread
 from models.tsdiff.model import SeriesDiffusion, stepwise_process
 from models.tsdiff.priors import WhitePrior, build_prior
 
@@ -31,27 +33,39 @@ class Told:
         Channels that every block reads. Shape ``(batch, length, num_conditions)``.
     features
         What describes the whole window. Shape ``(batch, num_features)``; None where nothing does.
+    center
+        What diffused values are measured from. Shape ``(batch, length)``.
+    unit
+        In which unit. Shape ``(batch, 1)``.
     """
 
     past: Tensor
     known: Tensor
     condition: Tensor
     features: Tensor | None
+    center: Tensor
+    unit: Tensor
+
+    def measured(self, values: Tensor) -> Tensor:
+        """Return scaled values as they are diffused. Shape ``(batch, length, channels)``."""
+        return (values - self.center.unsqueeze(-1)) / self.unit.unsqueeze(-1)
+
+    def restored(self, values: Tensor) -> Tensor:
+        """Return diffused values as scaled ones. Shape ``(batch, length, channels)``."""
+        return self.center.unsqueeze(-1) + self.unit.unsqueeze(-1) * values
 
     def repeat(self, times: int) -> Told:
         """Return each window ``times`` times in a row."""
-        features = None if self.features is None else self.features.repeat_interleave(times, 0)
-        return Told(
-            self.past.repeat_interleave(times, 0),
-            self.known.repeat_interleave(times, 0),
-            self.condition.repeat_interleave(times, 0),
-            features,
-        )
+        return self._each(lambda values: values.repeat_interleave(times, 0))
 
     def rows(self, index: slice) -> Told:
         """Return some of the windows."""
-        features = None if self.features is None else self.features[index]
-        return Told(self.past[index], self.known[index], self.condition[index], features)
+        return self._each(lambda values: values[index])
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Told:
+        features = None if self.features is None else change(self.features)
+        past, known, condition = change(self.past), change(self.known), change(self.condition)
+        return Told(past, known, condition, features, change(self.center), change(self.unit))
 
 
 class ConditionalForecaster(SeriesDiffusion):
@@ -80,12 +94,13 @@ class ConditionalForecaster(SeriesDiffusion):
         self.config = config
         self.process: Process = FlowMatching() if config.dynamics == "flow" else stepwise_process(config)
         self.prior = build_prior(config)
-        self.has_guess = not isinstance(self.prior, WhitePrior)
+        self.guess = build_guess(config)
+        self.has_guess = self.guess is not None or not isinstance(self.prior, WhitePrior)
         self.network = Backbone(
             config,
             self.channels,
             num_conditions=2 + 2 * config.num_lags + self.has_guess,
-            num_features=2 if config.is_scale_told else 0,
+            num_features=2 * config.is_scale_told + 2 * (self.guess is not None),
             is_condition_early=config.is_condition_early,
         )
         place = torch.arange(config.length)
@@ -107,18 +122,37 @@ class ConditionalForecaster(SeriesDiffusion):
         known = batch.observed & ~self.is_future
         past = values[..., 0].masked_fill(~known, 0.0)
         usable = observed[..., 1:] & self.is_lag_past
-        channels = [
-            past.unsqueeze(-1),
-            known.unsqueeze(-1).to(past.dtype),
-            values[..., 1:].masked_fill(~usable, 0.0),
-            usable.to(past.dtype),
-        ]
-        if self.has_guess:
-            channels.append(self.prior.mean(past, known).unsqueeze(-1))
-        features = None
+        center, unit = torch.zeros_like(past), torch.ones_like(past[:, :1])
+        features = []
         if self.config.is_scale_told:
-            features = torch.stack([batch.scale.log(), torch.asinh(batch.loc / batch.scale)], dim=-1)
-        return Told(past, known, torch.cat(channels, dim=-1), features)
+            features += [batch.scale.log(), torch.asinh(batch.loc / batch.scale)]
+        hints = []
+        if self.guess is not None:
+            center, unit = self.guess(past, known)
+            level, spread = level_and_spread(past, known)
+            hints.append(((center - level) / spread).unsqueeze(-1))
+            features += [unit.log().squeeze(-1), (unit / spread).log().squeeze(-1)]
+        elif self.has_guess:
+            hints.append(self.prior.mean(past, known).unsqueeze(-1))
+        about = torch.stack(features, dim=-1) if features else None
+        told = Told(past, known, past, about, center, unit)
+        channels = [
+            told.measured(past.unsqueeze(-1)).masked_fill(~known.unsqueeze(-1), 0.0),
+            known.unsqueeze(-1).to(past.dtype),
+            told.measured(values[..., 1:]).masked_fill(~usable, 0.0),
+            usable.to(past.dtype),
+            *hints,
+        ]
+        return replace(told, condition=torch.cat(channels, dim=-1))
+
+    def clean(self, batch: WindowBatch, told: Told) -> Tensor:
+        """Return the values of whole windows as they are diffused. Shape ``(batch, length, 1)``."""
+        return told.measured(batch.scaled()[0][..., :1])
+
+    def fit_center(self, batches: Iterable[WindowBatch]) -> None:
+        """Fit a linear center to training windows; nothing to do for other models."""
+        if isinstance(self.guess, LinearGuess):
+            self.guess.fit((batch.scaled()[0][..., 0], batch.observed) for batch in batches)
 
     def start(self, told: Told, noise: Tensor) -> Tensor:
         """Return draws of the prior made of white ``noise``. Shape ``(batch, length, 1)`` in and out."""
@@ -154,11 +188,10 @@ class ConditionalForecaster(SeriesDiffusion):
     def window_losses(self, batch: WindowBatch, time: Tensor, noise: Tensor) -> Tensor:
         """Return the mean squared error of each window over the values that count. Shape ``(batch,)``."""
         told = self.told(batch)
-        values, _ = batch.scaled()
         return window_losses(
             lambda x, time: self.output(x, time, told, batch.observed),
             self.process,
-            values[..., :1],
+            self.clean(batch, told),
             time,
             self.start(told, noise),
             mask=self._counts(batch).unsqueeze(-1),
@@ -231,7 +264,7 @@ class ConditionalForecaster(SeriesDiffusion):
                     num_steps,
                     generator,
                 )
-                paths.append(drawn[:, self.config.context_length :, 0])
+                paths.append(part.restored(drawn)[:, self.config.context_length :, 0])
             scaled = torch.cat(paths).view(len(batch), num_samples, self.config.prediction_length)
             return batch.unscale(scaled)
         finally:

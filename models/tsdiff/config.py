@@ -12,6 +12,7 @@ from models.tsdiff.s4d import Discretization, Start
 
 Schedule = Literal["linear", "cosine", "sigmoid", "given"]
 Dynamics = Literal["flow", "diffusion"]
+CenterKind = Literal["none", "seasonal_naive", "linear"]
 PriorKind = Literal["white", "ornstein_uhlenbeck", "squared_exponential", "periodic", "seasonal_naive"]
 
 
@@ -146,8 +147,13 @@ class ConditionalConfig(BackboneConfig):
         ``flow`` for flow matching, ``diffusion`` for noise in steps as in TSDiff-Cond.
     prior
         What the noisy end of a flow is drawn from; diffusion in steps takes ``white`` only.
+    center
+        What values are measured from, in units of how far off a season ago was in the context:
+        ``seasonal_naive`` or a ``linear`` map of the context. The network then learns what these miss, alike
+        in windows that are easy and hard to forecast; the prior is white. ``none`` diffuses the scaled values
+        themselves.
     season
-        Steps of a season, for the priors that have one.
+        Steps of a season, for the priors and centers that have one.
     prior_length
         Steps over which a prior stays correlated, above 0; seasons where the prior is ``periodic``.
     is_condition_early
@@ -165,6 +171,7 @@ class ConditionalConfig(BackboneConfig):
     lags: tuple[int, ...] = ()
     dynamics: Dynamics = "flow"
     prior: PriorKind = "white"
+    center: CenterKind = "none"
     season: int = 1
     prior_length: float = 4.0
     is_condition_early: bool = True
@@ -185,6 +192,9 @@ class ConditionalConfig(BackboneConfig):
             raise ValueError(f"lags must be at least 1; got {self.lags}.")
         one_of("dynamics", self.dynamics, Dynamics)
         one_of("prior", self.prior, PriorKind)
+        one_of("center", self.center, CenterKind)
+        if self.center != "none" and self.prior != "white":
+            raise ValueError(f"a center takes a white prior only; got {self.prior!r}.")
         if self.dynamics == "diffusion" and self.prior != "white":
             raise ValueError(f"diffusion in steps takes a white prior only; got {self.prior!r}.")
         if self.season < 1 or self.prior_length <= 0:

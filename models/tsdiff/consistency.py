@@ -59,9 +59,8 @@ def consistency_loss(
         raise ValueError(f"num_times must be at least 1; got {num_times}.")
     check_flow(teacher)
     process = student.process
-    values, _ = batch.scaled()
-    x0 = values[..., :1]
     told = student.told(batch)
+    x0 = student.clean(batch, told)
     end = student.start(told, student.white_noise(batch, generator))
     device = end.device if generator is None else generator.device
     number = torch.randint(1, num_times + 1, (len(batch),), generator=generator, device=device).to(end.device)

@@ -12,11 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from models.tsdiff.config import ConditionalConfig
+from models.tsdiff.guesses import SeasonalNaiveGuess, level_and_spread
 
 # Share of a process's variance that is white: it keeps matrices invertible and known values a little open.
 NUGGET = 0.01
-# Smallest spread of a prior in units of the scale, so that a constant past leaves something to learn from.
-SMALLEST_SPREAD = 0.02
 
 
 class Prior(nn.Module, ABC):
@@ -130,39 +129,16 @@ class SeasonalNaivePrior(Prior):
 
     def __init__(self, season: int) -> None:
         super().__init__()
-        self.season = season
+        self.guess = SeasonalNaiveGuess(season)
 
     def mean(self, past: Tensor, known: Tensor) -> Tensor:
         """Return what was seen a season ago. Shape ``(batch, length)``."""
-        return self._guess(past, known)[0]
+        return self.guess.repeated(past, known)[0]
 
     def draw(self, past: Tensor, known: Tensor, noise: Tensor) -> Tensor:
         """Return a path around what was seen a season ago. Shape ``(batch, length)``."""
-        mean, seasons = self._guess(past, known)
-        judged = known & (torch.arange(past.shape[1], device=past.device) >= self.season)
-        error = (past - mean).masked_fill(~judged, 0.0)
-        typical = (error.square().sum(1, keepdim=True) / judged.sum(1, keepdim=True).clamp(min=1)).sqrt()
-        _, spread = level_and_spread(past, known)
-        # Nothing to judge by: the past moves as much as it moves.
-        typical = torch.where(judged.any(1, keepdim=True), typical, spread).clamp(min=SMALLEST_SPREAD)
-        return mean + typical * seasons.sqrt() * noise
-
-    def _guess(self, past: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the guess at each step and the number of seasons it looks back."""
-        level, _ = level_and_spread(past, known)
-        guess = level.expand_as(past).contiguous()
-        seasons = torch.ones_like(past)
-        best = torch.where(known, past, guess)
-        age = torch.zeros_like(past).masked_fill(~known, 1.0)
-        for first in range(self.season, past.shape[1], self.season):
-            here = slice(first, first + self.season)
-            width = guess[:, here].shape[1]
-            before = slice(first - self.season, first - self.season + width)
-            guess[:, here] = best[:, before]
-            seasons[:, here] = age[:, before] + 1
-            best[:, here] = torch.where(known[:, here], past[:, here], guess[:, here])
-            age[:, here] = torch.where(known[:, here], torch.zeros_like(age[:, here]), seasons[:, here])
-        return guess, seasons
+        mean, seasons = self.guess.repeated(past, known)
+        return mean + self.guess.typical_error(past, known, mean) * seasons.sqrt() * noise
 
 
 def build_prior(config: ConditionalConfig) -> Prior:
@@ -196,16 +172,3 @@ def periodic(distance: Tensor, *, season: int, length: float) -> Tensor:
     """
     wave = torch.sin(math.pi * distance / season)
     return torch.exp(-2 * wave.square() - distance / (length * season))
-
-
-def level_and_spread(past: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation of the known values, at least ``SMALLEST_SPREAD``.
-
-    Shape ``(batch, 1)`` each; 0 and 1 where nothing is known.
-    """
-    count = known.sum(1, keepdim=True)
-    total = past.masked_fill(~known, 0.0).sum(1, keepdim=True)
-    level = total / count.clamp(min=1)
-    off = (past - level).masked_fill(~known, 0.0)
-    spread = (off.square().sum(1, keepdim=True) / count.clamp(min=1)).sqrt().clamp(min=SMALLEST_SPREAD)
-    return level, torch.where(count > 0, spread, torch.ones_like(spread))

@@ -26,6 +26,8 @@ CONFIGS = {
     ),
     "ou": ConditionalConfig(**SIZES, lags=LAGS, prior="ornstein_uhlenbeck", is_scale_told=True),
     "seasonal": ConditionalConfig(**SIZES, prior="seasonal_naive", season=4, future_only=True),
+    "around a season ago": ConditionalConfig(**SIZES, lags=LAGS, center="seasonal_naive", season=4),
+    "around a line": ConditionalConfig(**SIZES, center="linear", season=4, future_only=True),
     "periodic": ConditionalConfig(**SIZES, prior="periodic", season=4, prior_length=10.0),
 }
 configs = pytest.mark.parametrize("name", CONFIGS)
@@ -55,7 +57,7 @@ def with_other_hidden_values(batch, _):
     return replace(batch, target=target, lags=batch.lags.where(batch.lags_observed, 2e5))
 
 
-@pytest.mark.parametrize("name", ["paper", "ou", "seasonal"])
+@pytest.mark.parametrize("name", ["paper", "ou", "seasonal", "around a season ago", "around a line"])
 def test_forecaster_keeps_the_promises_of_every_model(name):
     model = forecaster(name)
     check_model(
@@ -142,7 +144,7 @@ def test_any_sampler_may_be_used_and_leaves_the_model_in_training():
     assert model.training
 
 
-@pytest.mark.parametrize(("name", "steps"), [("flow", 200), ("seasonal", 80)])
+@pytest.mark.parametrize(("name", "steps"), [("flow", 200), ("seasonal", 80), ("around a season ago", 80)])
 def test_few_steps_forecast_a_season_that_was_learned(name, steps):
     model = forecaster(name).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
@@ -159,6 +161,25 @@ def test_few_steps_forecast_a_season_that_was_learned(name, steps):
     assert error < 0.35 * level
     inside = (future > drawn.quantile(0.05, 1)) & (future < drawn.quantile(0.95, 1))
     assert inside.float().mean() > 0.5
+
+
+def test_network_that_says_nothing_forecasts_its_center_with_the_unit_as_spread():
+    model = forecaster("around a line", zero_output=True)
+    model.fit_center([batch_of(model, 64, seed=number) for number in range(5)])
+    batch = batch_of(model, 8, seed=99)
+    told = model.told(batch)
+    drawn = model.sample(batch, 4000, 1, torch.Generator().manual_seed(0), is_antithetic=True)
+    center = batch.unscale(told.center[:, None, 12:])[:, 0]
+    torch.testing.assert_close(drawn.mean(1), center, rtol=1e-3, atol=1e-3)
+    spread = (told.unit * batch.scale[:, None]).expand(-1, 4)
+    torch.testing.assert_close(drawn.std(1), spread, rtol=0.05, atol=0)
+
+
+def test_what_is_diffused_around_a_center_is_put_back_where_it_was():
+    model = forecaster("around a season ago")
+    batch = batch_of(model)
+    told = model.told(batch)
+    torch.testing.assert_close(told.restored(model.clean(batch, told)), batch.scaled()[0][..., :1])
 
 
 def test_student_learns_to_jump_where_its_teacher_leads():

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from models.tsdiff.config import ConditionalConfig
-from models.tsdiff.priors import NUGGET, SMALLEST_SPREAD, build_prior, level_and_spread
+from models.tsdiff.guesses import SMALLEST_SPREAD, level_and_spread
+from models.tsdiff.priors import NUGGET, build_prior
 
 KINDS = ["white", "ornstein_uhlenbeck", "squared_exponential", "periodic", "seasonal_naive"]
 kinds = pytest.mark.parametrize("kind", KINDS)
