@@ -2,7 +2,8 @@
 
 The verbs of the command line as functions: :func:`ingest`, :func:`plan`, :func:`build`, :func:`show`,
 :func:`sql`, :func:`embed`, :func:`cluster`, :func:`train`, :func:`evaluate`, :func:`promote`,
-:func:`score`, :func:`forecast`, :func:`report`, :func:`status`, :func:`doctor`, :func:`demo`.
+:func:`score`, :func:`forecast`, :func:`synthesize`, :func:`report`, :func:`status`, :func:`doctor`,
+:func:`demo`.
 """
 
 from edpipe.api import build, demo, doctor, ingest, plan, publish, show, sql, status
@@ -11,6 +12,7 @@ from edpipe.forecasting import forecast
 from edpipe.learning import evaluate, promote, report, score, train, versions
 from edpipe.representing import cluster, embed
 from edpipe.settings import Settings, load_settings
+from edpipe.synthesizing import synthesize
 
 __version__ = "0.1.0"
 
@@ -35,6 +37,7 @@ __all__ = [
     "show",
     "sql",
     "status",
+    "synthesize",
     "train",
     "versions",
 ]

@@ -95,7 +95,7 @@ def forecast(
     if output is None:
         emit(rows, form, title="Forecasts")
         return
-    _write(rows, output)
+    write_rows(rows, output)
     say(f"Written: {output}, {rows.height:,} rows.")
 
 
@@ -122,7 +122,7 @@ def _levels(text: str | None) -> list[float] | None:
         ) from error
 
 
-def _write(rows: pl.DataFrame, output: Path) -> None:
+def write_rows(rows: pl.DataFrame, output: Path) -> None:
     """Write beside the file and rename: a reader finds the old rows or the new ones."""
     output.parent.mkdir(parents=True, exist_ok=True)
     scratch = output.with_name(f".{output.name}.writing")

@@ -28,6 +28,7 @@ NAMED_IN_THE_README = [
     "promote",
     "score",
     "forecast",
+    "synthesize",
     "report",
     "status",
     "publish",
@@ -43,6 +44,7 @@ WRITES = [
     "promote",
     "score",
     "forecast",
+    "synthesize",
     "report",
     "publish",
 ]
@@ -60,6 +62,7 @@ GIVES_ROWS = [
     "evaluate",
     "promote",
     "forecast",
+    "synthesize",
     "status",
 ]
 FOR_ALL_FAMILIES = ["train", "evaluate", "promote", "score"]

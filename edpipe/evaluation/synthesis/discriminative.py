@@ -53,7 +53,7 @@ def tell_apart(
         If a kind has fewer windows than there are folds.
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # ships no types
 
     number = min(len(real), len(synthetic))
     if number < NUM_FOLDS:

@@ -61,7 +61,7 @@ def downstream_scores(
     calendar
         Grid and season.
     num_rows, num_trees
-        Training rows and rounds of the trees.
+        Training rows at most, a step of a window each, and rounds of the trees.
     seed
         Seed of the trees' draws.
 
@@ -96,7 +96,7 @@ def _boosted(
     windows: Floats, test: TestWindows, calendar: Calendar, *, num_rows: int, num_trees: int, seed: int
 ) -> Forecasts:
     """Forecast windows as series of their own, all of which begin at one moment that stands for none."""
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # ships no types
 
     context_length, prediction_length = test.context.shape[1], test.truth.shape[1]
     nothing = Windows(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
@@ -112,6 +112,7 @@ def _boosted(
         valid=nothing,
         test=nothing,
     )
+    num_rows = min(num_rows, windows.shape[0] * prediction_length)
     forecaster = BoostedForecaster(num_rows=num_rows, num_trees=num_trees, seed=seed)
     asked = _as_series(test.context, calendar)
     number = len(test.context)

@@ -47,6 +47,7 @@ class BoostedForecaster(Forecaster):
         self._num_trees = num_trees
         self._seed = seed
         self._models: list[object] = []
+        self._columns: Ints = np.empty(0, dtype=np.int64)
         self._task: ForecastTask | None = None
         self._scaling: Scaling | None = None
 
@@ -69,6 +70,8 @@ class BoostedForecaster(Forecaster):
         future = future_target(task.series, windows, task.prediction_length)
         target = (future[np.arange(len(step)), step] - loc) / scale
         is_known = ~np.isnan(target)
+        # A lag further back than every series reaches tells nothing, and the trees refuse it.
+        self._columns = np.flatnonzero(~np.isnan(inputs[is_known, 0]).all(axis=0))
         self._models = []
         for level in LEVELS:
             model = HistGradientBoostingRegressor(
@@ -80,7 +83,7 @@ class BoostedForecaster(Forecaster):
                 random_state=self._seed,
                 early_stopping=False,
             )
-            self._models.append(model.fit(inputs[is_known, 0], target[is_known]))
+            self._models.append(model.fit(inputs[is_known, 0][:, self._columns], target[is_known]))
 
     def predict(self, series: SeriesSet, windows: Windows) -> Forecasts:
         """Forecast each step of each window; quantiles that cross are put in order."""
@@ -89,7 +92,7 @@ class BoostedForecaster(Forecaster):
         length = self._task.prediction_length
         step = np.broadcast_to(np.arange(length), (len(windows), length))
         inputs, scale, loc = self._inputs(series, windows, step)
-        rows = inputs.reshape(-1, inputs.shape[-1])
+        rows = inputs.reshape(-1, inputs.shape[-1])[:, self._columns]
         found = [model.predict(rows).reshape(len(windows), length) for model in self._models]  # type: ignore[attr-defined]
         quantiles = np.stack(found, axis=1) * scale[:, None, None] + loc[:, None, None]
         return Forecasts.of_quantiles(windows, quantiles, LEVELS)
