@@ -52,6 +52,7 @@ def train(
     are made on the way, with a line each. Formats for machines give one row, the run.
     """
     from edpipe import train as verb
+    from edpipe.datasets.series_source import account_words
     from edpipe.datasets.strategy_lengths import single_step_words
 
     family, settings = _family(context, model, source)
@@ -66,6 +67,8 @@ def train(
     if not run.run_key:
         say(f"Would train: {kind}; what it learns from is made first and names the run.")
         return
+    for words in account_words(run.data.get("account", {})):
+        say(words)
     facts = f"{kind}, {run.num_parameters:,} parameters, run {run.run_key}"
     if dry_run:
         say(f"Would train: {facts}, in {run.run_dir}")

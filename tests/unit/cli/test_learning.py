@@ -117,6 +117,22 @@ def test_weights_before_training_and_attempts_of_one_step_are_told(asked, monkey
     assert "75 % of the attempts have a single step" in told
 
 
+def test_periods_that_were_suppressed_are_told_before_and_after_training(asked, monkeypatch):
+    found = replace(
+        RUN,
+        model="tsdiff",
+        config={"kind": "tsdiff_conditional"},
+        options={"model": "flow"},
+        data={"account": {"num_cells": 1000, "num_suppressed": 25, "num_too_short": 0}},
+    )
+    monkeypatch.setattr(edpipe, "train", lambda *_, **__: found)
+    for flags in ((), ("--dry-run",)):
+        told = run("train", "tsdiff", *flags).stderr
+        assert "25 of 1,000 periods have too few students and are suppressed." in told
+        assert "flow forecaster, 1,234 parameters, run key" in told
+        assert "too short" not in told
+
+
 def test_scoring_tells_the_rows_of_each_table(monkeypatch, tmp_path):
     file = tmp_path / "strategies" / "part-0.parquet"
     file.parent.mkdir()
