@@ -19,7 +19,7 @@ from edpipe.evaluation.synthesis.generators import block_bootstrap, gaussian
 from edpipe.evaluation.synthesis.linear_score import check_windows, linear_scores
 from edpipe.evaluation.synthesis.measured import Measured
 from edpipe.evaluation.synthesis.membership import membership_by_loss
-from edpipe.evaluation.synthesis.privacy import Leakage, leakage
+from edpipe.evaluation.synthesis.privacy import Leakage, held_out_distances, leakage
 from edpipe.evaluation.synthesis.real_windows import (
     Pieces,
     UnitWindows,
@@ -215,6 +215,7 @@ class _Judge:
         self._matched = matched_stretches(
             task, self.training, self.held_out, number=NUM_MATCHED, random=random
         )
+        self._held_out_to_training = held_out_distances(self.training, self.held_out, seed=seed)
 
     def usefulness(self, windows: Floats) -> dict[str, Measured]:
         """Return the scores on real test windows of forecasters that learned from ``windows``."""
@@ -250,7 +251,13 @@ class _Judge:
         """Return what the last steps of ``windows`` tell of training pieces."""
         pieces = unit_pieces(windows[:, -self.training.values.shape[1] :])
         return leakage(
-            pieces, self.training, self.held_out, self._matched, num_draws=self._num_draws, seed=self._seed
+            pieces,
+            self.training,
+            self.held_out,
+            self._matched,
+            held_out_to_training=self._held_out_to_training,
+            num_draws=self._num_draws,
+            seed=self._seed,
         )
 
     def _measured(self, scores: WindowScores) -> Measured:

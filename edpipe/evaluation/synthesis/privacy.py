@@ -16,7 +16,10 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 # A synthetic window is a near copy if it is nearer to training than this share of held-out windows are.
 NEAR_SHARE: Final = 0.05
-_ROWS_AT_ONCE: Final = 256
+# Windows whose nearest neighbors are looked for at most: shares of more are hardly sharper.
+MAX_ASKED: Final = 2_000
+# Distances held in memory at once.
+_CELLS_AT_ONCE: Final = 4_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,9 +36,9 @@ class Leakage:
         nearest synthetic one; 0.5.
     to_training, to_matched, to_held_out
         Root mean squared difference to the nearest training piece of all, of as many as were held out, and
-        to the nearest held-out piece. Shape ``(num_synthetic,)``.
+        to the nearest held-out piece, of the first ``MAX_ASKED`` synthetic pieces.
     held_out_to_training
-        The same from held-out pieces to all training pieces. Shape ``(num_held_out,)``.
+        The same from held-out pieces, at most as many, to all training pieces.
     """
 
     measured: dict[str, Measured]
@@ -51,6 +54,7 @@ def leakage(
     held_out: Pieces,
     matched: Sequence[Ints],
     *,
+    held_out_to_training: Floats | None = None,
     num_draws: int = 200,
     seed: int = 0,
 ) -> Leakage:
@@ -63,11 +67,14 @@ def leakage(
     Parameters
     ----------
     synthetic
-        Pieces of the same length and unit as the others. Shape ``(num_synthetic, length)``.
+        Pieces of the same length and unit as the others; only the guess of membership looks at more than
+        the first ``MAX_ASKED``. Shape ``(num_synthetic, length)``.
     training, held_out
         Real pieces.
     matched
         Sets of places in ``training`` that are as many and lie as closely together as the held-out pieces.
+    held_out_to_training
+        What :func:`held_out_distances` gives, where it is known already.
     num_draws
         Draws of the intervals; 0 gives none.
     seed
@@ -81,16 +88,18 @@ def leakage(
     if not len(synthetic) or not len(held_out) or not all(len(places) for places in matched) or not matched:
         raise ValueError("synthetic, held-out and each matched set of training pieces must not be empty.")
     random = np.random.default_rng(seed)
-    to_matched, to_training, nearest = _nearest_of_sets(synthetic, training.values, matched)
-    to_held_out, held_nearest = nearest_distance(synthetic, held_out.values)
+    some = synthetic[:MAX_ASKED]
+    to_matched, to_training, nearest = _nearest_of_sets(some, training.values, matched)
+    to_held_out, held_nearest = nearest_distance(some, held_out.values)
     # Pieces with one neighbor stand or fall with it; held-out groups get numbers of their own.
     is_training = to_training < to_held_out
     groups = np.where(is_training, training.groups[nearest], -1 - held_out.groups[held_nearest])
     each = to_held_out[:, None]
     closer = ((to_matched < each) + 0.5 * (to_matched == each)).mean(axis=1)
     mean_matched = to_matched.mean(axis=1)
-    held_to_training, _ = nearest_distance(held_out.values, training.values)
-    near = float(np.quantile(held_to_training, NEAR_SHARE))
+    if held_out_to_training is None:
+        held_out_to_training = held_out_distances(training, held_out, seed=seed)
+    near = float(np.quantile(held_out_to_training, NEAR_SHARE))
     measured = {
         "closer_to_training": mean_measured(closer, groups, num_draws=num_draws, random=random),
         "distance_ratio": ratio_measured(
@@ -103,7 +112,14 @@ def leakage(
             synthetic, training, held_out, num_draws=num_draws, random=random
         ),
     }
-    return Leakage(measured, to_training, mean_matched, to_held_out, held_to_training)
+    return Leakage(measured, to_training, mean_matched, to_held_out, held_out_to_training)
+
+
+def held_out_distances(training: Pieces, held_out: Pieces, *, seed: int = 0) -> Floats:
+    """Return the distance of held-out pieces, or some of them, to the nearest training piece."""
+    chosen = np.random.default_rng(seed).permutation(len(held_out))[:MAX_ASKED]
+    distances, _ = nearest_distance(held_out.values[np.sort(chosen)], training.values)
+    return distances
 
 
 def membership_by_distance(
@@ -111,12 +127,14 @@ def membership_by_distance(
 ) -> Measured:
     """Return the AUC of whoever has the release alone and guesses that near pieces were trained on.
 
-    As many training pieces as there are held-out ones are drawn.
+    As many pieces of each kind are drawn.
     """
-    number = min(len(training), len(held_out))
-    members = training.take(np.sort(random.permutation(len(training))[:number]))
-    distance, _ = nearest_distance(np.concatenate([members.values, held_out.values]), synthetic)
-    return membership(members, held_out, -distance, num_draws=num_draws, random=random)
+    number = min(len(training), len(held_out), MAX_ASKED)
+    members, others = (
+        pieces.take(np.sort(random.permutation(len(pieces))[:number])) for pieces in (training, held_out)
+    )
+    distance, _ = nearest_distance(np.concatenate([members.values, others.values]), synthetic)
+    return membership(members, others, -distance, num_draws=num_draws, random=random)
 
 
 def membership(
@@ -148,13 +166,17 @@ def _nearest_of_sets(windows: Floats, reference: Floats, sets: Sequence[Ints]) -
     center = reference.mean(axis=0)
     other = reference - center
     size = (other**2).sum(axis=1)
-    for first in range(0, len(windows), _ROWS_AT_ONCE):
-        rows = slice(first, first + _ROWS_AT_ONCE)
+    rows_at_once = max(_CELLS_AT_ONCE // len(reference), 1)
+    for first in range(0, len(windows), rows_at_once):
+        rows = slice(first, first + rows_at_once)
         part = windows[rows] - center
-        squared = (part**2).sum(axis=1)[:, None] + size - 2 * part @ other.T
-        distance = np.sqrt(np.maximum(squared, 0.0) / windows.shape[1])
-        nearest[rows] = distance.argmin(axis=1)
-        to_all[rows] = distance.min(axis=1)
+        squared = part @ other.T  # (rows, num_reference), changed in place
+        squared *= -2
+        squared += size
+        own = (part**2).sum(axis=1)
+        nearest[rows] = squared.argmin(axis=1)
+        to_all[rows] = own + squared[np.arange(len(part)), nearest[rows]]
         for number, places in enumerate(sets):
-            to_sets[rows, number] = distance[:, places].min(axis=1)
+            to_sets[rows, number] = own + squared[:, places].min(axis=1)
+    to_sets, to_all = (np.sqrt(np.maximum(squares, 0.0) / windows.shape[1]) for squares in (to_sets, to_all))
     return to_sets, to_all, nearest

@@ -26,7 +26,7 @@ Ints = NDArray[np.int64]
 MIN_PIECES: Final = 100
 SHORTEST_PIECE: Final = 4
 # Pieces of both parts that are compared at most: they are held in memory.
-MAX_PIECES: Final = 300_000
+MAX_PIECES: Final = 150_000
 # A piece's size is at least this share of the usual one: a piece of zeros would blow up.
 _FLOOR_SHARE: Final = 0.1
 
