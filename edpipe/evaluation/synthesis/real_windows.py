@@ -151,6 +151,9 @@ def real_test_windows(task: ForecastTask) -> TestWindows:
 def piece_length(task: ForecastTask) -> int:
     """Return how long pieces are: a whole window, or less where the steps after training are too few.
 
+    Pieces of every phase of the season are to fit in: pieces that all begin at midnight are far from others
+    for that reason alone.
+
     Raises
     ------
     ContractError
@@ -158,6 +161,9 @@ def piece_length(task: ForecastTask) -> int:
     """
     held_out = task.series.lengths - task.train_ends
     longest = min(task.context_length + task.prediction_length, int(held_out.max()))
+    with_every_phase = int(held_out.max()) - task.season + 1
+    if with_every_phase >= SHORTEST_PIECE:
+        longest = min(longest, with_every_phase)
     for length in range(longest, SHORTEST_PIECE - 1, -1):
         if np.maximum(held_out - length + 1, 0).sum() >= MIN_PIECES:
             return length

@@ -81,6 +81,8 @@ def verdict(
     reasons = "; ".join(
         _LIMITS[name].words.format(known[name].words(is_share=name in _SHARES)) for name in told
     )
+    if heaviest == 1 and any(_weight(name, known[name], None) == 2 for name in told):
+        reasons += ", but a generator that copies nothing comes near to that, too"
     return Verdict(generator, finding, f"{generator} {_OPENINGS[finding]}: {reasons}.")
 
 

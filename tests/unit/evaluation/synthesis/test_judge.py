@@ -1,5 +1,7 @@
 """Generators side by side: a copier, an honest one, and the plain ones that are always there."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -106,6 +108,13 @@ def test_pieces_are_shorter_where_little_was_held_out():
     held_out = short.series.lengths - short.train_ends
     assert length <= 2 * PREDICTION < LENGTH
     assert (held_out - length).clip(0).sum() < 100 <= (held_out - length + 1).sum()
+
+
+def test_pieces_of_every_phase_of_the_season_fit_into_what_was_held_out():
+    weekly = replace(ar1_task(num_series=30, num_windows=2), season=7)
+    held_out = weekly.series.lengths - weekly.train_ends
+    assert int(held_out.max()) - piece_length(weekly) + 1 >= 7
+    assert piece_length(weekly) == 10
 
 
 def test_too_little_held_out_is_refused():

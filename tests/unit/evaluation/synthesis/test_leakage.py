@@ -103,7 +103,9 @@ def test_what_a_generator_without_memory_reaches_too_is_no_more_than_a_doubt():
     measured = {"membership_distance": Measured(0.7, 0.66, 0.74)}
     drift = {"membership_distance": Measured(0.69, 0.65, 0.73)}
     assert verdict("model", measured).finding == "leaks"
-    assert verdict("model", measured, drift).finding == "doubtful"
+    doubtful = verdict("model", measured, drift)
+    assert doubtful.finding == "doubtful"
+    assert "copies nothing" in doubtful.sentence
     assert verdict("model", {"membership_distance": Measured(0.51, 0.47, 0.55)}).finding == "no_sign"
 
 
