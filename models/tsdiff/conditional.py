@@ -128,7 +128,7 @@ class ConditionalForecaster(SeriesDiffusion):
             features += [batch.scale.log(), torch.asinh(batch.loc / batch.scale)]
         hints = []
         if self.guess is not None:
-            center, unit = self.guess(past, known)
+            center, unit = self.guess(past, known, values[..., 1:], usable)
             level, spread = level_and_spread(past, known)
             hints.append(((center - level) / spread).unsqueeze(-1))
             features += [unit.log().squeeze(-1), (unit / spread).log().squeeze(-1)]
@@ -152,7 +152,12 @@ class ConditionalForecaster(SeriesDiffusion):
     def fit_center(self, batches: Iterable[WindowBatch]) -> None:
         """Fit a linear center to training windows; nothing to do for other models."""
         if isinstance(self.guess, LinearGuess):
-            self.guess.fit((batch.scaled()[0][..., 0], batch.observed) for batch in batches)
+            self.guess.fit(self._to_fit(batch) for batch in batches)
+
+    def _to_fit(self, batch: WindowBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        values, observed = batch.scaled()
+        usable = observed[..., 1:] & self.is_lag_past
+        return values[..., 0], batch.observed, values[..., 1:], usable
 
     def start(self, told: Told, noise: Tensor) -> Tensor:
         """Return draws of the prior made of white ``noise``. Shape ``(batch, length, 1)`` in and out."""

@@ -31,15 +31,16 @@ class SeasonalNaiveGuess(nn.Module):
         super().__init__()
         self.season = season
 
-    def forward(self, past: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, past: Tensor, known: Tensor, lags: Tensor, usable: Tensor) -> tuple[Tensor, Tensor]:
         """Return the guess at each step, and its typical error.
 
         The error is the root mean square over the known steps that have a season before them; where there
         is none, how much the known values move. At least ``SMALLEST_SPREAD``.
 
-        Shapes: ``past`` and ``known`` ``(batch, length)``; what is unknown is not read. Returns
-        ``(batch, length)`` and ``(batch, 1)``.
+        Shapes: ``past`` and ``known`` ``(batch, length)``, ``lags`` and ``usable`` ``(batch, length,
+        num_lags)``; what is unknown is not read. Returns ``(batch, length)`` and ``(batch, 1)``.
         """
+        del lags, usable
         guess, _ = self.repeated(past, known)
         return guess, self.typical_error(past, known, guess)
 
@@ -71,11 +72,11 @@ class SeasonalNaiveGuess(nn.Module):
 
 
 class LinearGuess(SeasonalNaiveGuess):
-    """A linear map from the context to the future, fitted once before the network is trained.
+    """A linear map from the context, and from the lags of each step, to the future; fitted before training.
 
-    Both are measured from the level of the known values, so a window that is moved up moves its guess. Until
+    All is measured from the level of the known values, so a window that is moved up moves its guess. Until
     :meth:`fit` is called the future is guessed by that level. Steps of the context are guessed as a season
-    before, and so is what is unknown there.
+    before; so are unknown ones there, and lags that are unknown.
 
     Parameters
     ----------
@@ -83,69 +84,77 @@ class LinearGuess(SeasonalNaiveGuess):
         Steps of a season.
     context_length, prediction_length
         Steps of the context and of the future.
+    num_lags
+        Lag channels.
     """
 
     weight: Tensor
-    bias: Tensor
 
-    def __init__(self, season: int, context_length: int, prediction_length: int) -> None:
+    def __init__(self, season: int, context_length: int, prediction_length: int, num_lags: int) -> None:
         super().__init__(season)
         self.context_length = context_length
-        self.register_buffer("weight", torch.zeros(context_length, prediction_length))
-        self.register_buffer("bias", torch.zeros(prediction_length))
+        # One set of coefficients a step of the future: context, lags, intercept.
+        size = context_length + num_lags + 1
+        self.register_buffer("weight", torch.zeros(prediction_length, size))
 
-    def forward(self, past: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, past: Tensor, known: Tensor, lags: Tensor, usable: Tensor) -> tuple[Tensor, Tensor]:
         """Return the guess at each step, and the typical error of a season ago; see the base class."""
         guess, _ = self.repeated(past, known)
-        typical = self.typical_error(past, known, guess)
         level, _ = level_and_spread(past, known)
-        future = level + self._inputs(past, known, guess) @ self.weight.to(past) + self.bias.to(past)
-        return torch.cat([guess[:, : self.context_length], future], dim=1), typical
+        inputs = self._inputs(past, known, lags, usable)
+        future = level + torch.einsum("bhi,hi->bh", inputs, self.weight.to(past))
+        whole = torch.cat([guess[:, : self.context_length], future], dim=1)
+        return whole, self.typical_error(past, known, guess)
 
     @torch.no_grad()
-    def fit(self, windows: Iterable[tuple[Tensor, Tensor]], *, penalty: float = PENALTY) -> None:
+    def fit(
+        self, windows: Iterable[tuple[Tensor, Tensor, Tensor, Tensor]], *, penalty: float = PENALTY
+    ) -> None:
         """Fit the map by least squares with a penalty on squared coefficients.
 
         Parameters
         ----------
         windows
-            Scaled values and which are known, ``(batch, length)`` each, future included. Windows with a gap
-            in their future are passed over.
+            Scaled values and which are observed, ``(batch, length)`` each, future included; lags and which
+            are usable, ``(batch, length, num_lags)``. Windows with a gap in their future are passed over.
         penalty
-            Above 0.
+            Above 0; the intercept bears none.
 
         Raises
         ------
         ValueError
             If no window has a whole future.
         """
-        size, horizon = self.weight.shape
-        products = torch.zeros(size + 1, size + 1 + horizon, dtype=torch.float64)
-        for raw, is_observed in windows:
-            values, observed = raw.double().cpu(), is_observed.cpu()
-            known = observed.clone()
-            known[:, size:] = False
-            guess, _ = self.repeated(values, known)
-            level, _ = level_and_spread(values, known)
-            inputs = self._inputs(values, known, guess)
-            whole = observed[:, size:].all(1)
-            left = torch.cat([inputs, torch.ones_like(level)], dim=1)[whole]
-            right = torch.cat([left, (values[:, size:] - level)[whole]], dim=1)
-            products += left.T @ right
-        count = products[size, size].item()
-        if count == 0:
+        horizon, size = self.weight.shape
+        gram = torch.zeros(horizon, size, size, dtype=torch.float64)
+        moment = torch.zeros(horizon, size, dtype=torch.float64)
+        for values, observed, lags, usable in windows:
+            whole = observed[:, self.context_length :].all(1)
+            known = observed[whole]
+            known[:, self.context_length :] = False
+            past = values[whole].double()
+            level, _ = level_and_spread(past, known)
+            inputs = self._inputs(past, known, lags[whole].double(), usable[whole]).cpu()
+            future = (past[:, self.context_length :] - level).cpu()
+            each = inputs.transpose(0, 1)  # (horizon, batch, size)
+            gram += each.transpose(1, 2) @ each
+            moment += torch.einsum("hbi,bh->hi", each, future)
+        if gram[0, -1, -1] == 0:
             raise ValueError("no window has a future without gaps.")
-        gram = products[:, : size + 1]
-        gram[:size, :size] += penalty * torch.eye(size, dtype=torch.float64)
-        found = torch.linalg.solve(gram, products[:, size + 1 :])
-        self.weight.copy_(found[:size])
-        self.bias.copy_(found[size])
+        weights = torch.full((size,), penalty, dtype=torch.float64)
+        weights[-1] = 0.0
+        self.weight.copy_(torch.linalg.solve(gram + torch.diag(weights), moment))
 
-    def _inputs(self, past: Tensor, known: Tensor, guess: Tensor) -> Tensor:
-        """Return the context measured from its level, guessed where unknown."""
-        here = slice(0, self.context_length)
+    def _inputs(self, past: Tensor, known: Tensor, lags: Tensor, usable: Tensor) -> Tensor:
+        """Return what the map reads, measured from the level. Shape ``(batch, prediction_length, size)``."""
+        guess, _ = self.repeated(past, known)
         level, _ = level_and_spread(past, known)
-        return torch.where(known[:, here], past[:, here], guess[:, here]) - level
+        first, horizon = self.context_length, len(self.weight)
+        context = torch.where(known[:, :first], past[:, :first], guess[:, :first]) - level
+        there = torch.where(usable[:, first:], lags[:, first:], guess[:, first:].unsqueeze(-1))
+        context = context.unsqueeze(1).expand(-1, horizon, -1)
+        ones = torch.ones_like(context[..., :1])
+        return torch.cat([context, there - level.unsqueeze(-1), ones], dim=-1)
 
 
 def build_guess(config: ConditionalConfig) -> SeasonalNaiveGuess | None:
@@ -153,7 +162,7 @@ def build_guess(config: ConditionalConfig) -> SeasonalNaiveGuess | None:
     if config.center == "seasonal_naive":
         return SeasonalNaiveGuess(config.season)
     if config.center == "linear":
-        return LinearGuess(config.season, config.context_length, config.prediction_length)
+        return LinearGuess(config.season, config.context_length, config.prediction_length, config.num_lags)
     return None
 
 
