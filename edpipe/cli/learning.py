@@ -67,8 +67,8 @@ def train(
     if not run.run_key:
         say(f"Would train: {kind}; what it learns from is made first and names the run.")
         return
-    for words in account_words(run.data.get("account", {})):
-        say(words)
+    for line in account_words(run.data.get("account", {})):
+        say(line)
     facts = f"{kind}, {run.num_parameters:,} parameters, run {run.run_key}"
     if dry_run:
         say(f"Would train: {facts}, in {run.run_dir}")
