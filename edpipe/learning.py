@@ -235,6 +235,7 @@ def report(
         settings,
         run_dir=shown.get("tracing"),
         strategy_run_dir=shown.get("strategy"),
+        forecast_run_dir=shown.get("tsdiff"),
         output=output,
     )
 

@@ -20,6 +20,8 @@ def calibration_figure(
     models: Sequence[str],
     filled: Sequence[str],
     counted: str,
+    *,
+    label: str = "",
 ) -> Figure:
     """Draw observed against predicted shares.
 
@@ -33,12 +35,15 @@ def calibration_figure(
         Order of the panels, and which models were learned.
     counted
         What the bins count, in the plural.
+    label
+        What the picture shows, in words, where it is not the share of right ``counted``.
     """
     curves: dict[str, list[dict[str, Any]]] = {model: [] for model in models}
     for row in frame.sort("model", "bin").to_dicts():
         curves.setdefault(row["model"], []).append(row)
     names = [model for model, rows in curves.items() if rows]
-    most = max(row["count"] for rows in curves.values() for row in rows)
+    counts = [row["count"] for rows in curves.values() for row in rows]
+    most, is_even = max(counts), min(counts) == max(counts)
 
     def fill(panel: Panel, index: int) -> None:
         model = names[index]
@@ -53,7 +58,7 @@ def calibration_figure(
                 f"{model}: predicted {decimal(row['predicted'], 2)}, observed {decimal(row['observed'], 2)}, "
                 f"{whole(row['count'])} {counted}"
             )
-            radius = 1.8 + 4.2 * (row["count"] / most) ** 0.5
+            radius = 2.5 if is_even else 1.8 + 4.2 * (row["count"] / most) ** 0.5
             panel.drawing.dot(point, f"mark fill{style}", radius=radius, title=words)
         panel.x_axis([0.0, 0.5, 1.0], ["0", "0.5", "1"])
 
@@ -61,7 +66,7 @@ def calibration_figure(
         return grid_of_panels(
             len(names),
             width,
-            f"Observed against predicted share of right {counted}, one panel per model",
+            label or f"Observed against predicted share of right {counted}, one panel per model",
             fill,
             smallest=165,
             ratio=1.0,

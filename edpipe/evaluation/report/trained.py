@@ -19,7 +19,8 @@ CURVES_FILE = "curves.csv"
 class Trained:
     """One training run: its facts, its curve, and its evaluation, each where it exists.
 
-    ``ranking`` is the metric that orders the models, the best (highest) first; ``command`` trains one.
+    ``ranking`` is the metric that orders the models, the best first, which is the lowest where
+    ``lowest_first``; ``command`` trains one.
     """
 
     key: str = ""
@@ -28,6 +29,7 @@ class Trained:
     evaluation: Evaluation | None = None
     ranking: str = "auc"
     command: str = "edpipe train tracing"
+    lowest_first: bool = False
 
     @property
     def split(self) -> str | None:
@@ -52,7 +54,8 @@ class Trained:
         if scores.is_empty():
             return []
         best_first = scores.filter(pl.col("metric") == self.ranking)
-        return best_first.sort("value", "model", descending=[True, False])["model"].to_list()
+        descending = [not self.lowest_first, False]
+        return best_first.sort("value", "model", descending=descending)["model"].to_list()
 
     @property
     def learned(self) -> list[str]:
@@ -61,13 +64,15 @@ class Trained:
         return [model for model in self.models if model not in baselines] or self.models
 
 
-def read_trained(run_dir: Path | None, *, command: str, ranking: str = "auc") -> Trained:
+def read_trained(
+    run_dir: Path | None, *, command: str, ranking: str = "auc", lowest_first: bool = False
+) -> Trained:
     """Read what exists below ``run_dir``; None gives an empty run."""
     if run_dir is None or not run_dir.is_dir():
-        return Trained(ranking=ranking, command=command)
+        return Trained(ranking=ranking, command=command, lowest_first=lowest_first)
     facts_file, curves_file = run_dir / RUN_FILE, run_dir / CURVES_FILE
     facts = json.loads(facts_file.read_text("utf-8")) if facts_file.exists() else {}
     curves = pl.read_csv(curves_file) if curves_file.exists() else None
     evaluated = (run_dir / EVALUATION_FOLDER / SUMMARY_FILE).exists()
     evaluation = Evaluation.load(run_dir) if evaluated else None
-    return Trained(run_dir.name, facts, curves, evaluation, ranking, command)
+    return Trained(run_dir.name, facts, curves, evaluation, ranking, command, lowest_first)

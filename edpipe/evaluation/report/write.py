@@ -12,6 +12,9 @@ from edpipe.advice import train_command
 from edpipe.evaluation.report.activity import activity
 from edpipe.evaluation.report.curve import training
 from edpipe.evaluation.report.equity import equity
+from edpipe.evaluation.report.forecast_run import ForecastRun, read_forecast_run
+from edpipe.evaluation.report.forecast_scores import forecast_figure
+from edpipe.evaluation.report.forecasts import forecast_warnings, forecasts
 from edpipe.evaluation.report.intervals import interval
 from edpipe.evaluation.report.learning import learning
 from edpipe.evaluation.report.numbers import decimal
@@ -29,7 +32,7 @@ from edpipe.settings import Settings
 
 REPORT_FILE = "report.html"
 # One table of each family: those of a family are written together.
-SCORED = ("predictions.kc_mastery", "predictions.strategies")
+SCORED = ("predictions.kc_mastery", "predictions.strategies", "predictions.activity_forecasts")
 MODELS = "select distinct model_name, model_version from {relation} order by all"
 NOT_SHOWN = ("format", "run_key")
 NO_LICENCE = "none: "
@@ -40,6 +43,7 @@ def write_report(
     *,
     run_dir: Path | None,
     strategy_run_dir: Path | None = None,
+    forecast_run_dir: Path | None = None,
     output: Path | None = None,
     query: Query | None = None,
 ) -> Path:
@@ -56,6 +60,8 @@ def write_report(
         Folder of the tracer's training run to report; None where none has been trained.
     strategy_run_dir
         Folder of the strategy predictor's training run to report; None where none has been trained.
+    forecast_run_dir
+        Folder of the forecaster's training run to report; None where none has been trained.
     output
         HTML file; by default ``<home>/reports/report.html``.
     query
@@ -75,7 +81,8 @@ def write_report(
     published = Published(query or _published_query(settings))
     trained = read_trained(run_dir, command=train_command(settings))
     predictor = read_strategy_run(strategy_run_dir, settings)
-    text = _page(settings, published, trained, predictor).render()
+    forecaster = read_forecast_run(forecast_run_dir, settings)
+    text = _page(settings, published, trained, predictor, forecaster).render()
     output.parent.mkdir(parents=True, exist_ok=True)
     temporary = output.with_name(f".{output.name}.tmp")
     temporary.write_text(text, encoding="utf-8")
@@ -90,8 +97,14 @@ def _published_query(settings: Settings) -> Query:
     return lambda sql: warehouse.query(settings, sql)
 
 
-def _page(settings: Settings, published: Published, trained: Trained, predictor: StrategyRun) -> Page:
-    with track("Report", total=5, unit="parts", mode=settings.progress) as work:
+def _page(
+    settings: Settings,
+    published: Published,
+    trained: Trained,
+    predictor: StrategyRun,
+    forecaster: ForecastRun,
+) -> Page:
+    with track("Report", total=6, unit="parts", mode=settings.progress) as work:
         head = overview(published)
         work.advance()
         active = activity(published)
@@ -103,11 +116,14 @@ def _page(settings: Settings, published: Published, trained: Trained, predictor:
         work.advance()
         sections += strategies(published, predictor)
         work.advance()
+        sections += forecasts(forecaster)
+        work.advance()
     warnings = [
         *head.warnings,
         *beaten(trained),
         *(trained.evaluation.warnings if trained.evaluation else ()),
         *strategy_warnings(predictor),
+        *forecast_warnings(forecaster),
     ]
     return Page(
         title="Learning data report",
@@ -115,10 +131,15 @@ def _page(settings: Settings, published: Published, trained: Trained, predictor:
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         model=_scored_by(published),
         licences=_licences(settings),
-        key_figures=[*head.key_figures, *_model_figures(trained), *strategy_figure(predictor)],
+        key_figures=[
+            *head.key_figures,
+            *_model_figures(trained),
+            *strategy_figure(predictor),
+            *forecast_figure(forecaster),
+        ],
         warnings=warnings,
         sections=sections,
-        details=_details(trained, predictor.trained),
+        details=_details(trained, predictor.trained, forecaster.trained),
     )
 
 
