@@ -55,6 +55,10 @@ class TSDiffSettings(Strict):
     prior: Literal["white", "ornstein_uhlenbeck", "squared_exponential", "periodic", "seasonal_naive"] = (
         Field(default="white", description="What a flow starts from.")
     )
+    center: Literal["none", "seasonal_naive", "linear"] = Field(
+        default="seasonal_naive",
+        description="Simple forecast that a flow starts around, in units of its error; needs a white prior.",
+    )
     scaling: Literal["context_mean", "series_mean", "standard", "robust"] = Field(
         default="context_mean", description="Rule for location and scale of a window."
     )
@@ -105,6 +109,15 @@ class TSDiffSettings(Strict):
     )
     strategy: str = Field(default="auto", description="Lightning's strategy.")
     bootstrap: int = Field(default=500, ge=0, description="Draws of series, or windows, for intervals.")
+
+    @model_validator(mode="after")
+    def _prior_or_center(self) -> Self:
+        if self.center != "none" and self.prior != "white":
+            raise ValueError(
+                "a flow starts from a prior or around a center; set center to none for "
+                f"prior {self.prior}, or prior to white for center {self.center}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _state_is_even(self) -> Self:

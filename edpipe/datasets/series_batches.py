@@ -17,6 +17,9 @@ from edpipe.datasets.series_scaling import Scaling
 from edpipe.datasets.series_windows import Mask, Windows, WindowShape, steps_of, training_windows
 from models.batches import WindowBatch
 
+# An epoch that no training reaches, for draws that are none of its.
+NO_EPOCH = 2**31 - 1
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WindowEncoder:
@@ -179,6 +182,11 @@ class WindowDataModule(LightningDataModule):
             random=np.random.default_rng([self._seed, epoch, rank, number]),
         )
         return self.encoder.encode(windows, with_future=True)
+
+    def windows_to_fit(self, num_windows: int) -> Iterator[WindowBatch]:
+        """Yield about as many training windows, for what is fitted before training; always the same ones."""
+        for number in range(math.ceil(num_windows / self._batch_size)):
+            yield self.draw(NO_EPOCH, 0, number)
 
     def train_dataloader(self) -> DataLoader[WindowBatch]:
         """Return the training batches of the trainer's epoch and device."""

@@ -29,6 +29,8 @@ OnEpoch = Callable[[TSDiffEpoch], None]
 Keeper = EpochKeeper[TSDiffEpoch]
 # Distance between the seeds of members: far more than anything adds to a seed.
 SEED_STRIDE: Final = 100_003
+# Windows that a linear center is fitted to.
+CENTER_WINDOWS: Final = 10_000
 # Averaged weights are the target of a distillation, so it needs some averaging.
 STUDENT_EMA: Final = 0.95
 
@@ -65,8 +67,8 @@ class MemberTraining:
         first = number * stages * asked.max_epochs
         keeper, network = self._stage(
             folder,
-            lambda optimizer: TSDiffModule(
-                build_tsdiff(self.config), optimizer, is_compiled=asked.is_compiled
+            lambda optimizer, data: TSDiffModule(
+                self._untrained(data), optimizer, is_compiled=asked.is_compiled
             ),
             asked,
             seed=self.settings.seed + number * SEED_STRIDE,
@@ -80,17 +82,24 @@ class MemberTraining:
         teacher = network
         return self._stage(
             folder / "student",
-            lambda optimizer: ConsistencyModule(teacher, optimizer, is_compiled=asked.is_compiled),
+            lambda optimizer, _: ConsistencyModule(teacher, optimizer, is_compiled=asked.is_compiled),
             asked.model_copy(update={"ema_decay": max(asked.ema_decay, STUDENT_EMA)}),
             seed=self.settings.seed + number * SEED_STRIDE,
             num_steps=1,
             first_epoch=first + asked.max_epochs,
         )
 
+    def _untrained(self, data: WindowDataModule) -> SeriesDiffusion:
+        """Return a network before training, its center fitted to training windows."""
+        network = build_tsdiff(self.config)
+        if isinstance(network, ConditionalForecaster):
+            network.fit_center(data.windows_to_fit(CENTER_WINDOWS))
+        return network
+
     def _stage(
         self,
         folder: Path,
-        module_of: Callable[[OptimizerConfig], LightningModule],
+        module_of: Callable[[OptimizerConfig, WindowDataModule], LightningModule],
         asked: TSDiffSettings,
         *,
         seed: int,
@@ -117,7 +126,7 @@ class MemberTraining:
         look = ValidationCrps(untuned(asked, self.sourced, ()), task, num_steps=num_steps, seed=seed)
         run_epochs(
             asked,
-            module_of,
+            lambda optimizer: module_of(optimizer, data),
             data,
             keeper,
             family=FAMILY,

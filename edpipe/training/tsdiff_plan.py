@@ -130,7 +130,15 @@ def network_config(asked: TSDiffSettings, sourced: SourcedTask) -> NetworkConfig
     if asked.model == "unconditional":
         return TSDiffConfig(**common, num_lags=len(task.lags), num_diffusion_steps=asked.num_diffusion_steps)
     season = min(task.season, task.context_length)
-    return ConditionalConfig(**common, lags=task.lags, prior=asked.prior, season=season)
+    return ConditionalConfig(
+        **common,
+        lags=task.lags,
+        prior=asked.prior,
+        center=asked.center,
+        season=season,
+        # The context is told and needs no learning.
+        future_only=asked.center != "none",
+    )
 
 
 def untuned(

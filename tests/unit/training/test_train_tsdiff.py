@@ -16,6 +16,7 @@ from edpipe.evaluation.forecast.calibration import QuantileOffsets, SpreadFactor
 from edpipe.evaluation.forecast.metrics import mean_weighted_quantile_loss, window_scores
 from edpipe.prediction.forecast import forecast_windows, load_forecaster
 from edpipe.prediction.forecast_losses import diffusion_losses
+from edpipe.setting_groups_forecast import TSDiffSettings
 from edpipe.settings import Settings
 from edpipe.training.run import TrainingRun, read_run
 from edpipe.training.tsdiff import train_tsdiff
@@ -60,6 +61,24 @@ def test_the_same_data_and_settings_find_the_run_that_is_there_and_others_make_a
     keys = {first.run_key, *(run.run_key for run in dry.values())}
     assert len(keys) == 5
     assert [run.run_dir.exists() for run in dry.values()] == [False] * 4
+
+
+def test_a_linear_center_is_fitted_to_training_windows_and_kept_with_the_weights(settings):
+    asked = tiny(settings, center="linear", max_epochs=1)
+    center = weights(train_tsdiff(asked, sourced=sourced(asked)))["guess.weight"]
+    assert center.abs().max() > 0.01
+    # What comes after the training part does not move it.
+    other = sourced(asked)
+    for number, end in enumerate(other.task.train_ends):
+        other.task.series.target(number)[end:] *= 3.0
+    again = train_tsdiff(asked, sourced=other, resume=False)
+    torch.testing.assert_close(weights(again)["guess.weight"], center, rtol=0, atol=0)
+
+
+def test_a_flow_starts_from_a_prior_or_around_a_center():
+    with pytest.raises(ValueError, match="set center to none"):
+        TSDiffSettings(prior="ornstein_uhlenbeck")
+    assert TSDiffSettings(prior="ornstein_uhlenbeck", center="none").prior == "ornstein_uhlenbeck"
 
 
 @pytest.mark.parametrize("model", ["flow", "one_step", "unconditional"])
