@@ -28,7 +28,7 @@ def single_step_words(share: float) -> str | None:
     if share <= MOSTLY:
         return None
     return (
-        f"{100 * share:.0f} % of the attempts have a single step with a KC: their strategy is the KCs of one step, "
-        "and there is no order to predict. Scores of such strategies are not comparable with those of "
-        "problems in several steps."
+        f"{100 * share:.0f} % of the attempts have a single step with a KC: their strategy is the KCs of "
+        "one step, and there is no order to predict. Scores of such strategies are not comparable with "
+        "those of problems in several steps."
     )
