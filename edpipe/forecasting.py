@@ -166,7 +166,24 @@ def answer(
     num_samples: int | None = None,
 ) -> pl.DataFrame:
     """Sample what was opened, and return it as :func:`forecast` does."""
-    from edpipe.prediction.forecast_frames import DEFAULT_LEVELS, quantile_frame, sample_frame
+    from edpipe.prediction.forecast_frames import quantile_frame, sample_frame
+
+    levels = checked_levels(quantile_levels)
+    found = sampled(request, settings, num_samples=num_samples)
+    if output == "samples":
+        return sample_frame(request.sourced.series, found, num_samples or found.values.shape[1])
+    return quantile_frame(request.sourced.series, found, levels)
+
+
+def checked_levels(quantile_levels: Sequence[float] | None) -> list[float]:
+    """Return quantile levels in rising order; the usual ones where None.
+
+    Raises
+    ------
+    SettingsError
+        If there is none, or one does not lie between 0 and 1.
+    """
+    from edpipe.prediction.forecast_frames import DEFAULT_LEVELS
 
     levels = sorted({*(DEFAULT_LEVELS if quantile_levels is None else quantile_levels)})
     if not levels or not 0 < levels[0] <= levels[-1] < 1:
@@ -177,10 +194,7 @@ def answer(
             expected="numbers between 0 and 1",
             state="Nothing was written.",
         )
-    found = sampled(request, settings, num_samples=num_samples)
-    if output == "samples":
-        return sample_frame(request.sourced.series, found, num_samples or found.values.shape[1])
-    return quantile_frame(request.sourced.series, found, levels)
+    return levels
 
 
 def sampled(request: ForecastRequest, settings: Settings, *, num_samples: int | None = None) -> Forecasts:

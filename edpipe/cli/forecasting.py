@@ -88,7 +88,7 @@ def forecast(
         request,
         settings,
         output="quantiles" if samples is None else "samples",
-        quantile_levels=_levels(levels),
+        quantile_levels=parsed_levels(levels),
         num_samples=samples,
     )
     say(f"Forecast: {told}.")
@@ -107,7 +107,8 @@ def _read(file: Path | None) -> pl.DataFrame | None:
     return read_long_series(file)
 
 
-def _levels(text: str | None) -> list[float] | None:
+def parsed_levels(text: str | None) -> list[float] | None:
+    """Return the numbers of a text such as `0.1,0.5,0.9`; None for None."""
     if text is None:
         return None
     try:

@@ -28,6 +28,7 @@ NAMED_IN_THE_README = [
     "promote",
     "score",
     "forecast",
+    "refine",
     "synthesize",
     "report",
     "status",
@@ -44,6 +45,7 @@ WRITES = [
     "promote",
     "score",
     "forecast",
+    "refine",
     "synthesize",
     "report",
     "publish",
@@ -62,6 +64,7 @@ GIVES_ROWS = [
     "evaluate",
     "promote",
     "forecast",
+    "refine",
     "synthesize",
     "status",
 ]
