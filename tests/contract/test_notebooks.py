@@ -22,6 +22,7 @@ def test_there_are_notebooks():
         "01_quickstart",
         "02_the_warehouse",
         "03_mastery_and_strategies",
+        "04_forecasting",
     ]
 
 
