@@ -83,7 +83,8 @@ def training_figure(
         "The training loss should fall; when the loss on validation data rises again, the model begins to "
         "learn its training data by heart, and training stops."
     )
-    legend = [(f"fill{color}", column.replace("_", " ")) for column, color in colors.items()]
+    drawn = [column for _, columns in shown for column in columns]
+    legend = [(f"fill{colors[column]}", column.replace("_", " ")) for column in drawn]
     return Figure(name, title, reading, draw, table, legend=legend) if shown else None
 
 

@@ -27,7 +27,7 @@ LEGEND = (
 )
 NUM_SERIES = 6
 MOST_STEPS = 36
-LEFT, HEIGHT, ABOVE, BELOW = 46, 150, 30, 32
+LEFT, RIGHT, HEIGHT, ABOVE, BELOW = 46, 12, 150, 30, 32
 LONGEST_NAME = 34
 
 
@@ -84,7 +84,13 @@ def fan_figure(run: ForecastRun) -> Figure | None:
         for index, chart in enumerate(charts):
             line, column = divmod(index, columns)
             panel = Panel(
-                drawing, column * cell + LEFT, line * size + ABOVE, cell - LEFT - 12, HEIGHT, (0, 1), (0, 1)
+                drawing,
+                column * cell + LEFT,
+                line * size + ABOVE,
+                cell - LEFT - RIGHT,
+                HEIGHT,
+                (0, 1),
+                (0, 1),
             )
             _chart(panel, chart)
         return drawing.render()
@@ -152,7 +158,7 @@ def _chart(empty: Panel, chart: FanChart) -> None:
     name = without_middle(chart.series_id, longest)
     panel.title(f"{name} · CRPS {decimal(chart.score)}" if chart.score is not None else name)
     panel.y_axis(marks)
-    panel.x_axis([fan.begin for fan in chart.fans], _dates(chart, panel.width))
+    panel.x_axis(*_marks(chart, panel.width))
     for fan in chart.fans:
         for low, high, style in BANDS:
             above, below = (_level(panel, fan, level) for level in (high, low))
@@ -190,14 +196,25 @@ def _level(panel: Panel, fan: Fan, level: float) -> list[Point]:
     ]
 
 
-def _dates(chart: FanChart, width: float) -> list[str]:
-    """Return a label for the first step of each fan; some are left out where there is no room."""
-    begins = [chart.times[fan.begin] for fan in chart.fans]
-    has_hours = len(begins) > 1 and min(b - a for a, b in pairwise(begins)) < timedelta(days=1)
-    form = "%d %b %H h" if has_hours else "%d %b"
-    room = width / max(1, len(begins))
-    every = max(1, -(-(72 if has_hours else 48) // max(1, int(room))))
-    return [time.strftime(form) if place % every == 0 else "" for place, time in enumerate(begins)]
+def _marks(chart: FanChart, width: float) -> tuple[list[int], list[str]]:
+    """Return places on the horizontal axis with their moments: where fans begin; the middle of a single fan.
+
+    Labels are left out where there is no room.
+    """
+    places = [fan.begin for fan in chart.fans]
+    if len(places) == 1:
+        places = sorted({0, len(chart.times) // 2})
+    moments = [chart.times[place] for place in places]
+    has_hours = any(b - a < timedelta(days=1) for a, b in pairwise(moments))
+    form, room = ("%d %b %H h", 72.0) if has_hours else ("%d %b", 48.0)
+    labels: list[str] = []
+    free = 0.0
+    for place, moment in zip(places, moments, strict=True):
+        middle = width * (place + 0.6) / len(chart.times)
+        fits = middle >= free and middle + room / 2 <= width + RIGHT
+        labels.append(moment.strftime(form) if fits else "")
+        free = middle + room if fits else free
+    return places, labels
 
 
 def _moment(time: datetime) -> str:

@@ -17,11 +17,13 @@ from forecast_report_example import (
 )
 from report_example import example_query
 
+import edpipe
 from edpipe.evaluation.forecast import evaluate
 from edpipe.evaluation.report import forecast_run, write_report
 from edpipe.evaluation.report.forecast_calibration import RIGHT
 from edpipe.evaluation.report.forecast_fan import MOST_STEPS, fan_charts
 from edpipe.families import tsdiff_evaluation
+from edpipe.training.run import TrainingRun
 
 FIGURES = (
     "forecast-fans",
@@ -170,6 +172,27 @@ def test_each_origin_is_marked_with_its_moment(hours, label, write, tmp_path):
     assert figure.split('class="narrow"')[0].count('class="guide"') == 6 * (MOST_STEPS // NUM_STEPS)
 
 
+@pytest.mark.parametrize(
+    ("hours", "labels"), [(24, ("04 Mar", "11 Mar")), (1, ("04 Mar 00 h", "04 Mar 07 h"))]
+)
+def test_a_single_window_has_the_moments_of_its_begin_and_middle(hours, labels, write, tmp_path):
+    run = example_forecast_run(tmp_path)
+    fan = example_fan(hours=hours)
+    fan.filter(pl.col("origin_time") == fan["origin_time"].min()).write_parquet(
+        run / "evaluation" / "fan.parquet"
+    )
+    figure = section(write(run), "forecast-fans")
+    assert all(f">{label}<" in figure for label in labels)
+
+
+def test_a_curve_that_no_epoch_measured_is_not_in_the_legend(write, tmp_path):
+    run = example_forecast_run(tmp_path)
+    (run / "curves.csv").write_text("epoch,train_loss,valid_loss,valid_crps\n0,0.6,0.5,\n1,0.5,0.4,\n")
+    figure = section(write(run), "forecast-training")
+    assert "valid loss" in figure.split("<svg role")[0]
+    assert "valid crps" not in figure.split("<svg role")[0]
+
+
 def test_ids_are_escaped_and_whole_in_the_table(write, tmp_path):
     report = write(example_forecast_run(tmp_path))
     assert "of <many>" not in report
@@ -200,6 +223,38 @@ def test_parts_that_were_not_kept_are_left_out_and_the_rest_stands(write, tmp_pa
     assert "Errors by step were not measured" in words(section(report, "forecast-errors"))
     assert section(report, "forecast-coverage")
     assert 'id="forecast-fans"' not in report
+
+
+def test_the_verb_shows_the_newest_evaluated_forecaster_and_the_one_that_is_named(
+    settings, query, tmp_path, monkeypatch
+):
+    newest = example_forecast_run(tmp_path / "newest")
+    asked = []
+
+    def written(settings, **given):
+        asked.append(given["forecast_run_dir"])
+        return tmp_path
+
+    monkeypatch.setattr("edpipe.evaluation.report.write_report", written)
+    monkeypatch.setattr(
+        "edpipe.learning.finished_runs", lambda _, model: [newest] if model == "tsdiff" else []
+    )
+    monkeypatch.setattr("edpipe.learning.newest_run", lambda *_, evaluated: newest)
+    named = TrainingRun(
+        tmp_path / "named",
+        "named",
+        {},
+        {},
+        fingerprint="f",
+        source="file",
+        steps="",
+        num_parameters=1,
+        model="tsdiff",
+    )
+    monkeypatch.setattr("edpipe.training.run.read_run", lambda _: named)
+    edpipe.report(settings)
+    edpipe.report(settings, run_dir=tmp_path / "named")
+    assert asked == [newest, named.run_dir]
 
 
 def test_without_a_run_the_report_says_how_to_get_one(write, tmp_path):
