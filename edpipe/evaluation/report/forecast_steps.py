@@ -141,14 +141,14 @@ def _by_noise(losses: pl.DataFrame) -> Figure:
         panel.x_title("share of noise" if is_flow else "diffusion step: more noise to the right")
         return drawing.render()
 
-    reading = (
-        "The network's loss on validation windows by how much noise it has to see through. With little "
-        "noise, at the left, it can hardly be told what is noise, so the loss is large. "
-    )
+    reading = "The network's loss on validation windows by how much noise it has to see through. "
     reading += (
-        "With much noise, at the right, what remains is what the past leaves open."
+        "At the left it cannot be told what is noise, so the loss is near 1; at the right it is what the "
+        "past leaves open. Were nothing known of values of size 1, the curve would be a hill from 1 over 2 "
+        "to 1: the lower it lies, the more the network has learned."
         if is_flow
-        else "With much noise it is easy. Refinement works at the step whose loss is nearest to the mean."
+        else "With little noise, at the left, it can hardly be told what is noise, so the loss is near 1; "
+        "with much noise it is easier. Refinement works at the step whose loss is nearest to the mean."
     )
     table = Table(
         ["Noise", "Loss"],
