@@ -46,7 +46,7 @@ def test_numbers_are_grouped_and_shortened():
     assert (whole(1234567), decimal(0.12345), percent(0.719), compact(1_500)) == (
         "1,234,567",
         "0.123",
-        "71.9 %",
+        "71.9\N{NO-BREAK SPACE}%",
         "1.5k",
     )
 
