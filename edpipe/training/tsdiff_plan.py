@@ -21,7 +21,7 @@ NetworkConfig = TSDiffConfig | ConditionalConfig
 FAMILY: Final = "tsdiff"
 RUN_KEY_LENGTH: Final = 16
 # A change of the training recipe that gives other weights for equal settings raises this.
-RECIPE: Final = 1
+RECIPE: Final = 2
 # Settings besides the network's that change the weights or what is drawn from them.
 OPTIONS: Final = (
     "model",
@@ -136,8 +136,9 @@ def network_config(asked: TSDiffSettings, sourced: SourcedTask) -> NetworkConfig
         prior=asked.prior,
         center=asked.center,
         season=season,
-        # The context is told and needs no learning.
+        # The context is told and needs no learning; before any, the forecast is the center with its error.
         future_only=asked.center != "none",
+        zero_output=asked.center != "none",
     )
 
 

@@ -18,6 +18,9 @@ from models.tsdiff.guesses import LinearGuess, build_guess, level_and_spread
 from models.tsdiff.model import SeriesDiffusion, stepwise_process
 from models.tsdiff.priors import WhitePrior, build_prior
 
+# Windows further than this from their center, in its unit, count as if they were as far.
+FARTHEST = 5.0
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Told:
@@ -193,15 +196,21 @@ class ConditionalForecaster(SeriesDiffusion):
     def window_losses(self, batch: WindowBatch, time: Tensor, noise: Tensor) -> Tensor:
         """Return the mean squared error of each window over the values that count. Shape ``(batch,)``."""
         told = self.told(batch)
-        return window_losses(
+        x0, counts = self.clean(batch, told), self._counts(batch).unsqueeze(-1)
+        losses = window_losses(
             lambda x, time: self.output(x, time, told, batch.observed),
             self.process,
-            self.clean(batch, told),
+            x0,
             time,
             self.start(told, noise),
-            mask=self._counts(batch).unsqueeze(-1),
+            mask=counts,
             min_snr=self.config.min_snr,
         )
+        if self.guess is None:
+            return losses
+        # A window whose guess was useless would outweigh hundreds of others.
+        square = x0.square().masked_fill(~counts, 0.0).sum((1, 2)) / counts.sum((1, 2)).clamp(min=1)
+        return losses * (FARTHEST**2 / square.clamp(min=FARTHEST**2))
 
     def counted(self, batch: WindowBatch) -> Tensor:
         """Return the number of values that count in each window. Shape ``(batch,)``."""

@@ -12,6 +12,9 @@ from models.tsdiff.config import ConditionalConfig
 
 # Smallest spread in units of the scale, so that a constant past leaves something to learn from.
 SMALLEST_SPREAD = 0.02
+# Smallest typical error of a guess, likewise: what is measured in its unit must not blow up where a context
+# happens to repeat itself.
+SMALLEST_ERROR = 0.1
 # Weight of the squared coefficients of a linear guess, in units of one window.
 PENALTY = 1.0
 
@@ -32,17 +35,17 @@ class SeasonalNaiveGuess(nn.Module):
         self.season = season
 
     def forward(self, past: Tensor, known: Tensor, lags: Tensor, usable: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the guess at each step, and its typical error.
+        """Return the guess at each step, and its typical error, at least ``SMALLEST_ERROR``.
 
         The error is the root mean square over the known steps that have a season before them; where there
-        is none, how much the known values move. At least ``SMALLEST_SPREAD``.
+        is none, how much the known values move.
 
         Shapes: ``past`` and ``known`` ``(batch, length)``, ``lags`` and ``usable`` ``(batch, length,
         num_lags)``; what is unknown is not read. Returns ``(batch, length)`` and ``(batch, 1)``.
         """
         del lags, usable
         guess, _ = self.repeated(past, known)
-        return guess, self.typical_error(past, known, guess)
+        return guess, self.typical_error(past, known, guess).clamp(min=SMALLEST_ERROR)
 
     def typical_error(self, past: Tensor, known: Tensor, guess: Tensor) -> Tensor:
         """Return the root mean square error of ``guess`` where it can be judged. Shape ``(batch, 1)``."""
@@ -104,7 +107,7 @@ class LinearGuess(SeasonalNaiveGuess):
         inputs = self._inputs(past, known, lags, usable)
         future = level + torch.einsum("bhi,hi->bh", inputs, self.weight.to(past))
         whole = torch.cat([guess[:, : self.context_length], future], dim=1)
-        return whole, self.typical_error(past, known, guess)
+        return whole, self.typical_error(past, known, guess).clamp(min=SMALLEST_ERROR)
 
     @torch.no_grad()
     def fit(

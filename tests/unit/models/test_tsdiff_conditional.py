@@ -175,6 +175,23 @@ def test_network_that_says_nothing_forecasts_its_center_with_the_unit_as_spread(
     torch.testing.assert_close(drawn.std(1), spread, rtol=0.05, atol=0)
 
 
+def test_a_window_far_from_its_center_counts_no_more_than_others_that_are_far():
+    model = forecaster("around a season ago", zero_output=True).train()
+    batch = batch_of(model)
+
+    def loss(factor):
+        target = batch.target.clone()
+        target[0, 12:] *= factor
+        time = torch.full((4,), 0.5)
+        noise = torch.zeros(4, 16, 1)
+        return model.window_losses(replace(batch, target=target), time, noise)
+
+    far, farther = loss(1e3), loss(1e5)
+    torch.testing.assert_close(far[0], farther[0], rtol=1e-2, atol=0)
+    assert far[0] < 30
+    torch.testing.assert_close(far[1:], loss(1.0)[1:])
+
+
 def test_what_is_diffused_around_a_center_is_put_back_where_it_was():
     model = forecaster("around a season ago")
     batch = batch_of(model)
