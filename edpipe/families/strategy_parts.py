@@ -37,7 +37,8 @@ ROUNDS_CAPTION = (
     "attempts. symmetry: how alike in order the strategies of a cluster are, in [-1, 1], with its 95 % "
     "interval. rand_index: agreement with the round before, 1 is the same. median_size: attempts in the "
     "median cluster. validation: log likelihood of held-out strategies in nats an attempt, higher is better, "
-    "comparable among rounds of one kind. is_best: the clusters that are kept."
+    "comparable among rounds of one kind. is_best: the clusters that are kept, those of the last round whose "
+    "validation gained more than its standard error."
 )
 
 
