@@ -301,7 +301,7 @@ def _refuse_many_rejects(
     raise SourceError(
         f"Too many rows of {plan.source} {plan.relation} cannot be used.",
         where=f"{first['file']}, row {first['source_row']}, and others: all in `{folder / REFUSED_FILE}`",
-        found=f"{rejected:,} rejected {'row' if rejected == 1 else 'rows'}, {rejected / (rejected + rows):.2%} or more: "
+        found=f"{rejected:,} rejected row{'s' * (rejected > 1)}, {rejected / (rejected + rows):.2%} or more: "
         + ", ".join(f"{reason} {count:,}" for reason, count in reasons.collect().rows()),
         expected=f"at most {limit:.2%}",
         next_step="Look at the rejects; download or repair the source, or allow more with `--max-rejects`.",
