@@ -110,7 +110,7 @@ def unpack(archive: Path, folder: Path) -> None:
 def _child(pipe: object, work: Callable[..., None], arguments: tuple[object, ...]) -> None:
     started = time.perf_counter()
     work(*arguments)
-    pipe.send(time.perf_counter() - started)  # type: ignore[attr-defined]  # a Connection
+    pipe.send(time.perf_counter() - started)
 
 
 def measure(work: Callable[..., None], *arguments: object) -> tuple[float, float]:

@@ -115,7 +115,7 @@ def planted_world(num_students: int, kind: str, settings: Settings, *, seed: int
             problems_per_student=PROBLEMS_MET,
             seed=seed,
         )
-    split = split_strategies(truth.dataset, settings, kind=kind)  # type: ignore[arg-type]  # argparse checks
+    split = split_strategies(truth.dataset, settings, kind=kind)
     return learned_world(truth, split, settings)
 
 

@@ -241,7 +241,7 @@ def with_layer(network: Backbone, state_size: int, *, is_shared: bool = False) -
     """Put the original's layer in place of ours."""
     for block in network.blocks:
         assert isinstance(block, Block)
-        block.convolution = NPLR(HIDDEN, state_size, is_shared=is_shared)  # type: ignore[assignment]
+        block.convolution = NPLR(HIDDEN, state_size, is_shared=is_shared)
     return network
 
 

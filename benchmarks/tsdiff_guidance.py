@@ -61,7 +61,7 @@ def published_sample(
     process = model.process
     assert isinstance(process, VariancePreserving)
     factor = 2.0 if kind == "mean_square" else 1.0
-    condition = observed_condition(batch, kind=kind, guidance_scale=factor * guidance_scale)  # type: ignore[arg-type]
+    condition = observed_condition(batch, kind=kind, guidance_scale=factor * guidance_scale)
     condition = condition.repeat(num_samples)
     levels = spread_levels(num_samples).repeat(len(batch))
     shape = (len(batch) * num_samples, batch.target.shape[1], model.channels)

@@ -45,7 +45,7 @@ def loaded(file: Path, task: ForecastTask, scaling: str) -> TrainedForecaster:
     return TrainedForecaster(
         members=(member.eval(),),
         shape=WindowShape(config.context_length, config.prediction_length, task.lags),
-        scaling=scaling,  # type: ignore[arg-type]
+        scaling=scaling,
         sampling=Sampling(1, 1),
         calibration=None,
         data={"frequency": task.series.frequency.name, "minimum": task.minimum, "maximum": None},

@@ -84,7 +84,7 @@ class Forecasts:
     @property
     def values(self) -> Singles:
         """Samples or quantiles, whichever there are."""
-        return self.samples if self.samples is not None else self.quantiles  # type: ignore[return-value]
+        return self.samples if self.samples is not None else self.quantiles  # type: ignore[return-value]  # one is there
 
     @property
     def windows(self) -> Windows:

@@ -258,7 +258,7 @@ def _draw(
         number,
         sampling.num_steps,
         generator,
-        kind=sampling.guidance,  # type: ignore[arg-type]
+        kind=sampling.guidance,  # type: ignore[arg-type]  # checked by the settings
         guidance_scale=sampling.guidance_scale,
     )
     return whole[..., member.config.context_length :]

@@ -252,7 +252,7 @@ def _refined(
         own = whole if num_paths == 1 else whole[:, first : first + share]
         first += share
         found = refine(
-            member,  # type: ignore[arg-type]
+            member,  # type: ignore[arg-type]  # unconditional: checked when opened
             batch.to(device),
             own.to(device),
             step=step,

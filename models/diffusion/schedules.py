@@ -81,7 +81,7 @@ class NoiseSchedule(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Follow the module to its device and type, with all digits that the type holds."""
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch has no types here
         dtype = torch.float64 if self.alpha_bar.dtype == torch.float64 else torch.float32
         for name, values in self._tables(dtype).items():
             setattr(self, name, values.to(self.alpha_bar.device))

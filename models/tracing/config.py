@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
+
+from models.plain_values import config_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +92,4 @@ def config_from_dict(values: Mapping[str, Any]) -> TracerConfig:
     ValueError
         If the kind or a key is unknown.
     """
-    kind = values.get("kind")
-    if kind not in CONFIGS:
-        raise ValueError(f"kind must be one of {', '.join(sorted(CONFIGS))}; got {kind!r}.")
-    config = CONFIGS[kind]
-    given = {key: value for key, value in values.items() if key != "kind"}
-    unknown = given.keys() - {field.name for field in fields(config)}
-    if unknown:
-        raise ValueError(f"a {kind} tracer has no {', '.join(sorted(unknown))}.")
-    return config(**given)
+    return config_of(values, CONFIGS, "tracer")

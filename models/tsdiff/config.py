@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal, get_args
 
 from models.diffusion import Parameterization
+from models.plain_values import config_of
 from models.tsdiff.s4d import Discretization, Start
 
 Schedule = Literal["linear", "cosine", "sigmoid", "given"]
@@ -221,17 +222,7 @@ def config_from_dict(values: Mapping[str, Any]) -> BackboneConfig:
     ValueError
         If the kind or a key is unknown.
     """
-    kind = values.get("kind")
-    if kind not in CONFIGS:
-        raise ValueError(f"kind must be one of {', '.join(sorted(CONFIGS))}; got {kind!r}.")
-    config = CONFIGS[kind]
-    given = {key: value for key, value in values.items() if key != "kind"}
-    unknown = given.keys() - {field.name for field in fields(config)}
-    if unknown:
-        raise ValueError(f"a {kind} model has no {', '.join(sorted(unknown))}.")
-    # Files that know no tuples give lists back.
-    tuples: dict[str, Any] = {key: tuple(value) for key, value in given.items() if isinstance(value, list)}
-    return config(**{**given, **tuples})
+    return config_of(values, CONFIGS, "model")
 
 
 def one_of(name: str, found: str, kinds: Any) -> None:

@@ -240,7 +240,7 @@ def convolve(values: Tensor, kernel: Tensor) -> Tensor:
 
     ``circle`` should be at least twice the length, or ends wrap around. Differentiable once.
     """
-    convolved: Tensor = _CircularConvolution.apply(values, kernel)  # type: ignore[no-untyped-call]
+    convolved: Tensor = _CircularConvolution.apply(values, kernel)  # type: ignore[no-untyped-call]  # torch
     return convolved
 
 

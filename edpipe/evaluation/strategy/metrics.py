@@ -109,6 +109,7 @@ def macro_mean(scores: pl.DataFrame, metric: str, of: str) -> float:
     top, bottom = RATIOS[metric]
     each = scores.group_by(of).agg(pl.col(top).sum().alias("top"), pl.col(bottom).sum().alias("bottom"))
     each = each.filter(pl.col("bottom") > 0)
+    # Polars types a mean as any value or None; of numbers that are there it is a float.
     return float((each["top"] / each["bottom"]).mean()) if each.height else float("nan")  # type: ignore[arg-type]
 
 

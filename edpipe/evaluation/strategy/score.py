@@ -129,6 +129,7 @@ def score_strategies(
         paired=pl.DataFrame(paired, schema=PAIRED_SCHEMA, orient="row").filter(
             pl.col("difference").is_not_nan()
         ),
+        # Polars takes a mapping of names to types; its annotation wants selectors as keys.
         equity=pl.concat(equity).cast(EQUITY_SCHEMA),  # type: ignore[arg-type]
         calibration=pl.DataFrame(curves, schema=CALIBRATION_SCHEMA, orient="row"),
     )

@@ -93,7 +93,11 @@ class BoostedForecaster(Forecaster):
         step = np.broadcast_to(np.arange(length), (len(windows), length))
         inputs, scale, loc = self._inputs(series, windows, step)
         rows = inputs.reshape(-1, inputs.shape[-1])[:, self._columns]
-        found = [model.predict(rows).reshape(len(windows), length) for model in self._models]  # type: ignore[attr-defined]
+        # scikit-learn has no types: a model is an object to the checker.
+        found = [
+            model.predict(rows).reshape(len(windows), length)  # type: ignore[attr-defined]
+            for model in self._models
+        ]
         quantiles = np.stack(found, axis=1) * scale[:, None, None] + loc[:, None, None]
         return Forecasts.of_quantiles(windows, quantiles, LEVELS)
 
