@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from models.tsdiff import SeriesDiffusion
 
 TSDIFF_FILE: Final = "tsdiff.pt"
-TSDIFF_FORMAT: Final = 1
+TSDIFF_FORMAT: Final = 2
 WINDOWS_AT_ONCE: Final = 64
 
 

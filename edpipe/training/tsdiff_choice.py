@@ -16,11 +16,15 @@ from edpipe.progress import track
 from edpipe.settings import Settings
 from edpipe.training.tsdiff_validation import some_windows
 
-# Windows that decide, and that the spread is measured on; more of both take longer than they teach.
+# Windows that decide, and that the spread is measured on; more of both take longer than they teach. A guided
+# step costs three times a plain one, and there are more steps.
 MAX_CHOICE_WINDOWS: Final = 64
 MAX_CALIBRATION_WINDOWS: Final = 512
+MAX_GUIDED_CHOICE_WINDOWS: Final = 24
+MAX_GUIDED_CALIBRATION_WINDOWS: Final = 64
+GUIDED_CHOICE_SAMPLES: Final = 32
 STEPS: Final = (1, 2, 4, 8, 16)
-GUIDED_STEPS: Final = 20
+GUIDED_STEPS: Final = (10, 20)
 GUIDANCE_SCALES: Final = (1.0, 4.0, 16.0)
 
 
@@ -32,13 +36,17 @@ def chosen(trained: TrainedForecaster, task: ForecastTask, settings: Settings) -
     """
     asked = settings.tsdiff
     candidates = list(_candidates(trained, settings))
+    is_guided = not trained.is_conditional
     if len(candidates) > 1:
-        windows = some_windows(task.valid, MAX_CHOICE_WINDOWS)
+        windows = some_windows(task.valid, MAX_GUIDED_CHOICE_WINDOWS if is_guided else MAX_CHOICE_WINDOWS)
         truth = task.truth(windows)
         losses = []
         with track("Choose the sampler", total=len(candidates), unit="ways", mode=settings.progress) as work:
             for candidate in candidates:
-                found = forecast_windows(candidate, task.series, windows, seed=settings.seed)
+                few = min(asked.num_samples, GUIDED_CHOICE_SAMPLES) if is_guided else asked.num_samples
+                found = forecast_windows(
+                    candidate.with_sampling(num_samples=few), task.series, windows, seed=settings.seed
+                )
                 fitted = fit_calibration(asked.calibration, found, truth)
                 corrected = found if fitted is None else candidate.bounded(fitted.apply(found))
                 losses.append(mean_weighted_quantile_loss(corrected, truth))
@@ -48,7 +56,8 @@ def chosen(trained: TrainedForecaster, task: ForecastTask, settings: Settings) -
         trained = candidates[0]
     if asked.calibration == "none":
         return trained
-    windows = some_windows(task.calibration_windows(), MAX_CALIBRATION_WINDOWS)
+    most = MAX_GUIDED_CALIBRATION_WINDOWS if is_guided else MAX_CALIBRATION_WINDOWS
+    windows = some_windows(task.calibration_windows(), most)
     with track("Calibrate", total=len(windows), unit="windows", mode=settings.progress) as work:
         found = forecast_windows(trained, task.series, windows, seed=settings.seed, on_windows=work.advance)
     return replace(trained, calibration=fit_calibration(asked.calibration, found, task.truth(windows)))
@@ -68,9 +77,10 @@ def _candidates(trained: TrainedForecaster, settings: Settings) -> list[TrainedF
     if asked.model == "flow":
         steps = (asked.num_steps,) if asked.num_steps else STEPS
         return [trained.with_sampling(num_steps=number) for number in steps]
+    steps = (asked.num_steps,) if asked.num_steps else GUIDED_STEPS
     has_scale = asked.guidance != "covariance"
     scales = GUIDANCE_SCALES if has_scale and not asked.guidance_scale else (asked.guidance_scale or 1.0,)
     return [
         trained.with_sampling(num_steps=number, guidance_scale=scale)
-        for number, scale in itertools.product((asked.num_steps or GUIDED_STEPS,), scales)
+        for number, scale in itertools.product(steps, scales)
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +21,7 @@ from edpipe.training.callbacks import BEST_FILE, EpochKeeper
 from edpipe.training.epochs import run_epochs
 from edpipe.training.figures import TSDiffEpoch
 from edpipe.training.tsdiff_plan import FAMILY, NetworkConfig, untuned
+from edpipe.training.tsdiff_schedule import curriculum_of
 from edpipe.training.tsdiff_validation import VALIDATION_STEPS, ValidationCrps
 from models.optimization import OptimizerConfig
 from models.tsdiff import ConditionalConfig, ConditionalForecaster, SeriesDiffusion, build_tsdiff
@@ -29,7 +31,7 @@ OnEpoch = Callable[[TSDiffEpoch], None]
 Keeper = EpochKeeper[TSDiffEpoch]
 # Distance between the seeds of members: far more than anything adds to a seed.
 SEED_STRIDE: Final = 100_003
-# Windows that a linear center is fitted to.
+# Windows that a center and its errors are fitted to.
 CENTER_WINDOWS: Final = 10_000
 # Averaged weights are the target of a distillation, so it needs some averaging.
 STUDENT_EMA: Final = 0.95
@@ -68,11 +70,14 @@ class MemberTraining:
         keeper, network = self._stage(
             folder,
             lambda optimizer, data: TSDiffModule(
-                self._untrained(data), optimizer, is_compiled=asked.is_compiled
+                self._untrained(data),
+                optimizer,
+                curriculum=curriculum_of(asked, optimizer),
+                is_compiled=asked.is_compiled,
             ),
             asked,
             seed=self.settings.seed + number * SEED_STRIDE,
-            num_steps=asked.num_steps or VALIDATION_STEPS,
+            num_steps=asked.num_steps or min(VALIDATION_STEPS, self.config.num_diffusion_steps),
             first_epoch=first,
         )
         if asked.model != "one_step":
@@ -93,7 +98,7 @@ class MemberTraining:
         """Return a network before training, its center fitted to training windows."""
         network = build_tsdiff(self.config)
         if isinstance(network, ConditionalForecaster):
-            network.fit_center(data.windows_to_fit(CENTER_WINDOWS))
+            network.fit_center(partial(data.windows_to_fit, CENTER_WINDOWS))
         return network
 
     def _stage(

@@ -15,13 +15,14 @@ from edpipe.prediction.forecast import Sampling, TrainedForecaster
 from edpipe.setting_groups_forecast import TSDiffSettings
 from edpipe.settings import Settings
 from edpipe.training.run import TrainingRun
+from edpipe.training.tsdiff_schedule import schedule_fields, schedule_name
 from models.tsdiff import ConditionalConfig, SeriesDiffusion, TSDiffConfig, build_tsdiff
 
 NetworkConfig = TSDiffConfig | ConditionalConfig
 FAMILY: Final = "tsdiff"
 RUN_KEY_LENGTH: Final = 16
 # A change of the training recipe that gives other weights for equal settings raises this.
-RECIPE: Final = 2
+RECIPE: Final = 3
 # Settings besides the network's that change the weights or what is drawn from them.
 OPTIONS: Final = (
     "model",
@@ -64,6 +65,9 @@ def plan_tsdiff(settings: Settings, sourced: SourcedTask) -> tuple[TrainingRun, 
     config = network_config(asked, sourced)
     options: dict[str, Any] = {name: getattr(asked, name) for name in OPTIONS}
     options |= {"seed": settings.seed}
+    # Where it is off, runs from before there was one are still what is asked for.
+    if asked.curriculum:
+        options["curriculum"] = asked.curriculum
     # Lists as a file gives them back: a run read again equals the run that was made.
     config_values = json.loads(json.dumps(config.to_dict()))
     described = [RECIPE, sourced.fingerprint, config_values, list(task.lags), options]
@@ -73,7 +77,7 @@ def plan_tsdiff(settings: Settings, sourced: SourcedTask) -> tuple[TrainingRun, 
     run = TrainingRun(
         run_dir=settings.runs_dir / digest[:RUN_KEY_LENGTH],
         run_key=digest[:RUN_KEY_LENGTH],
-        config=config_values,
+        config={**config_values, "betas": schedule_name(config)} if config.betas else config_values,
         options=options,
         fingerprint=sourced.fingerprint,
         source=sourced.sourced.source,
@@ -128,7 +132,10 @@ def network_config(asked: TSDiffSettings, sourced: SourcedTask) -> NetworkConfig
         "dropout": asked.dropout,
     }
     if asked.model == "unconditional":
-        return TSDiffConfig(**common, num_lags=len(task.lags), num_diffusion_steps=asked.num_diffusion_steps)
+        return TSDiffConfig(**common, num_lags=len(task.lags), **schedule_fields(asked, task))
+    if asked.model == "conditional":
+        diffusion = schedule_fields(asked, task)
+        return ConditionalConfig(**common, lags=task.lags, dynamics="diffusion", **diffusion)
     season = min(task.season, task.context_length)
     return ConditionalConfig(
         **common,

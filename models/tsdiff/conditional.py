@@ -14,7 +14,7 @@ from models.batches import WindowBatch
 from models.diffusion import DDIM, Estimate, Euler, FlowMatching, Process, Sampler, normal_like, window_losses
 from models.tsdiff.backbone import Backbone
 from models.tsdiff.config import ConditionalConfig
-from models.tsdiff.guesses import LinearGuess, build_guess, level_and_spread
+from models.tsdiff.guesses import FitWindows, build_guess, level_and_spread
 from models.tsdiff.model import SeriesDiffusion, stepwise_process
 from models.tsdiff.priors import WhitePrior, build_prior
 
@@ -39,7 +39,7 @@ class Told:
     center
         What diffused values are measured from. Shape ``(batch, length)``.
     unit
-        In which unit. Shape ``(batch, 1)``.
+        In which unit. Shape ``(batch, length)``.
     """
 
     past: Tensor
@@ -125,7 +125,7 @@ class ConditionalForecaster(SeriesDiffusion):
         known = batch.observed & ~self.is_future
         past = values[..., 0].masked_fill(~known, 0.0)
         usable = observed[..., 1:] & self.is_lag_past
-        center, unit = torch.zeros_like(past), torch.ones_like(past[:, :1])
+        center, unit = torch.zeros_like(past), torch.ones_like(past)
         features = []
         if self.config.is_scale_told:
             features += [batch.scale.log(), torch.asinh(batch.loc / batch.scale)]
@@ -134,7 +134,8 @@ class ConditionalForecaster(SeriesDiffusion):
             center, unit = self.guess(past, known, values[..., 1:], usable)
             level, spread = level_and_spread(past, known)
             hints.append(((center - level) / spread).unsqueeze(-1))
-            features += [unit.log().squeeze(-1), (unit / spread).log().squeeze(-1)]
+            error = unit[:, 0]  # as it is within the context
+            features += [error.log(), (error / spread.squeeze(-1)).log()]
         elif self.has_guess:
             hints.append(self.prior.mean(past, known).unsqueeze(-1))
         about = torch.stack(features, dim=-1) if features else None
@@ -152,12 +153,18 @@ class ConditionalForecaster(SeriesDiffusion):
         """Return the values of whole windows as they are diffused. Shape ``(batch, length, 1)``."""
         return told.measured(batch.scaled()[0][..., :1])
 
-    def fit_center(self, batches: Iterable[WindowBatch]) -> None:
-        """Fit a linear center to training windows; nothing to do for other models."""
-        if isinstance(self.guess, LinearGuess):
-            self.guess.fit(self._to_fit(batch) for batch in batches)
+    def fit_center(self, batches: Callable[[], Iterable[WindowBatch]]) -> None:
+        """Fit the center and its errors to training windows; nothing to do for models without one.
 
-    def _to_fit(self, batch: WindowBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        Parameters
+        ----------
+        batches
+            Yields the same batches at each call.
+        """
+        if self.guess is not None:
+            self.guess.fit(lambda: map(self._to_fit, batches()))
+
+    def _to_fit(self, batch: WindowBatch) -> FitWindows:
         values, observed = batch.scaled()
         usable = observed[..., 1:] & self.is_lag_past
         return values[..., 0], batch.observed, values[..., 1:], usable

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from models.tsdiff.config import ConditionalConfig
-from models.tsdiff.guesses import SeasonalNaiveGuess, level_and_spread
+from models.tsdiff.guesses import level_and_spread, repeated, typical_error
 
 # Share of a process's variance that is white: it keeps matrices invertible and known values a little open.
 NUGGET = 0.01
@@ -129,16 +129,16 @@ class SeasonalNaivePrior(Prior):
 
     def __init__(self, season: int) -> None:
         super().__init__()
-        self.guess = SeasonalNaiveGuess(season)
+        self.season = season
 
     def mean(self, past: Tensor, known: Tensor) -> Tensor:
         """Return what was seen a season ago. Shape ``(batch, length)``."""
-        return self.guess.repeated(past, known)[0]
+        return repeated(past, known, self.season)[0]
 
     def draw(self, past: Tensor, known: Tensor, noise: Tensor) -> Tensor:
         """Return a path around what was seen a season ago. Shape ``(batch, length)``."""
-        mean, seasons = self.guess.repeated(past, known)
-        return mean + self.guess.typical_error(past, known, mean) * seasons.sqrt() * noise
+        mean, seasons = repeated(past, known, self.season)
+        return mean + typical_error(past, known, mean, self.season) * seasons.sqrt() * noise
 
 
 def build_prior(config: ConditionalConfig) -> Prior:
