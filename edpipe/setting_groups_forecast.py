@@ -48,9 +48,10 @@ class TSDiffSettings(Strict):
         default=(), description="Steps back that are shown beside the context; empty: those of the calendar."
     )
     num_windows: int = Field(default=4, ge=1, le=1_000, description="Rolling windows of a series' test.")
-    model: Literal["flow", "one_step", "unconditional"] = Field(
+    model: Literal["flow", "one_step", "conditional", "unconditional"] = Field(
         default="flow",
-        description="Flow matching told the past, its one-step student, or TSDiff guided by the past.",
+        description="Told the past: flow matching, its one-step student, diffusion in steps (conditional); "
+        "or TSDiff, which the past guides (unconditional).",
     )
     prior: Literal["white", "ornstein_uhlenbeck", "squared_exponential", "periodic", "seasonal_naive"] = (
         Field(default="white", description="What a flow starts from.")
@@ -59,6 +60,9 @@ class TSDiffSettings(Strict):
         default="seasonal_naive",
         description="Simple forecast that a flow starts around, in units of its error; needs a white prior.",
     )
+    calendar: bool = Field(
+        default=True, description="Whether a flow is told hour and weekday, or time of year, of each step."
+    )
     scaling: Literal["context_mean", "series_mean", "standard", "robust"] = Field(
         default="context_mean", description="Rule for location and scale of a window."
     )
@@ -66,7 +70,22 @@ class TSDiffSettings(Strict):
     num_blocks: int = Field(default=3, ge=1, le=24, description="Residual blocks.")
     state_size: int = Field(default=64, ge=2, le=512, description="State of a channel's convolution, even.")
     num_diffusion_steps: int = Field(
-        default=100, ge=2, le=1_000, description="Diffusion steps of the unconditional model."
+        default=100, ge=2, le=1_000, description="Diffusion steps of a model in steps."
+    )
+    schedule: Literal["linear", "cosine", "sigmoid", "zero_terminal", "chosen"] = Field(
+        default="linear",
+        description="How noise grows over diffusion steps; chosen is the curve under which training windows "
+        "lose their structure most evenly.",
+    )
+    parameterization: Literal["auto", "noise", "clean", "velocity"] = Field(
+        default="auto",
+        description="What a model in steps predicts; auto is noise for the linear schedule, else velocity.",
+    )
+    curriculum: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of training in which drawn noise widens from the strongest to all; 0 is off.",
     )
     dropout: float = Field(default=0.0, ge=0, lt=1, description="Share of activations dropped in training.")
     batch_size: int = Field(default=64, ge=1, description="Windows a batch.")
@@ -126,6 +145,25 @@ class TSDiffSettings(Strict):
         if any(lag < 1 for lag in self.lags) or len(set(self.lags)) < len(self.lags):
             raise ValueError(f"lags must be distinct and at least 1; got {list(self.lags)}")
         return self
+
+    @model_validator(mode="after")
+    def _steps_can_be_sampled(self) -> Self:
+        if self.schedule == "zero_terminal" and self.parameterization == "noise":
+            raise ValueError(
+                "schedule zero_terminal ends with noise alone, where noise cannot be what is predicted; set "
+                "parameterization to auto, velocity or clean"
+            )
+        if self.is_in_steps and self.num_steps > self.num_diffusion_steps:
+            raise ValueError(
+                f"num_steps may be at most num_diffusion_steps, {self.num_diffusion_steps}, for model "
+                f"{self.model}; got {self.num_steps}"
+            )
+        return self
+
+    @property
+    def is_in_steps(self) -> bool:
+        """Whether the model diffuses in a number of steps, with a noise schedule."""
+        return self.model in {"conditional", "unconditional"}
 
     @property
     def context(self) -> int:

@@ -96,6 +96,9 @@ class WindowBatch:
         What is subtracted before a network sees a value, in the unit of ``target``. Shape ``(batch,)``.
     scale
         What it is then divided by, above 0, in the unit of ``target``. Shape ``(batch,)``.
+    calendar
+        What the calendar says of each step, float, known for the future too. Shape ``(batch, length,
+        num_calendar)``; models that are told less read none of it.
     series
         Number of the series each window comes from, int64. Shape ``(batch,)``.
     """
@@ -106,14 +109,17 @@ class WindowBatch:
     lags_observed: Tensor
     loc: Tensor
     scale: Tensor
+    calendar: Tensor
     series: Tensor
 
     def __post_init__(self) -> None:
         shape = self.target.shape
         if len(shape) != 2:
             raise ValueError(f"target must have shape (batch, length); got {tuple(shape)}.")
-        if self.lags.ndim != 3 or self.lags.shape[:2] != shape:
-            raise ValueError(f"lags must have shape {tuple(shape)} and lags; got {tuple(self.lags.shape)}.")
+        for name in ("lags", "calendar"):
+            found = getattr(self, name).shape
+            if len(found) != 3 or found[:2] != shape:
+                raise ValueError(f"{name} must have shape {tuple(shape)} and channels; got {tuple(found)}.")
         expected: dict[str, tuple[int, ...]] = {"observed": shape, "lags_observed": self.lags.shape}
         expected |= dict.fromkeys(("loc", "scale", "series"), tuple(shape[:1]))
         for name, size in expected.items():

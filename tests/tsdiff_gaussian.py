@@ -38,5 +38,6 @@ def gaussian_windows(values, observed, *, loc=0.0, scale=1.0, num_lags=0):
         lags_observed=observed[..., 1:].contiguous(),
         loc=torch.full((rows,), loc, dtype=values.dtype),
         scale=torch.full((rows,), scale, dtype=values.dtype),
+        calendar=raw[..., :0],
         series=torch.arange(rows),
     )

@@ -16,6 +16,7 @@ def window_batch(
     lags: tuple[int, ...] = (),
     *,
     missing: float = 0.0,
+    num_calendar: int = 0,
     seed: int = 0,
 ) -> WindowBatch:
     """Noisy seasonal windows with a level of their own; ``missing`` is the share of values not observed.
@@ -48,5 +49,6 @@ def window_batch(
         else torch.zeros(batch, length, 0, dtype=torch.bool),
         loc=torch.zeros(batch),
         scale=total / past.sum(1).clamp(min=1),
+        calendar=torch.rand(batch, length, num_calendar, generator=random),
         series=torch.arange(batch),
     )

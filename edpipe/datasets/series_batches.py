@@ -8,10 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from edpipe.datasets.calendar_features import calendar_features, times_of_numbers
 from edpipe.datasets.forecast_task import ForecastTask
+from edpipe.datasets.frequency import Ints
 from edpipe.datasets.series import SeriesSet
 from edpipe.datasets.series_scaling import Scaling
 from edpipe.datasets.series_windows import Mask, Windows, WindowShape, steps_of, training_windows
@@ -75,8 +78,15 @@ class WindowEncoder:
             lags_observed=torch.from_numpy(~np.isnan(lags)),
             loc=torch.from_numpy(loc.astype(np.float32)),
             scale=torch.from_numpy(scale.astype(np.float32)),
+            calendar=torch.from_numpy(self._calendar(windows, steps)),
             series=torch.from_numpy(windows.series),
         )
+
+    def _calendar(self, windows: Windows, steps: Ints) -> NDArray[np.float32]:
+        """Return what the calendar says. Shape ``(num_windows, length, num_calendar_features)``."""
+        frequency = self.series.frequency
+        first = frequency.number(self.series.starts)[0][windows.series] + windows.origins
+        return calendar_features(frequency, times_of_numbers(frequency, first[:, None] + steps))
 
     def batches(
         self, windows: Windows, batch_size: int, *, with_future: bool, hidden: Mask | None = None

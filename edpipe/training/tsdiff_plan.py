@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import torch
 
+from edpipe.datasets.calendar_features import num_calendar_features
 from edpipe.datasets.series_source import SourcedTask
 from edpipe.prediction.forecast import Sampling, TrainedForecaster
 from edpipe.setting_groups_forecast import TSDiffSettings
@@ -140,6 +141,7 @@ def network_config(asked: TSDiffSettings, sourced: SourcedTask) -> NetworkConfig
     return ConditionalConfig(
         **common,
         lags=task.lags,
+        num_calendar=num_calendar_features(task.series.frequency) if asked.calendar else 0,
         prior=asked.prior,
         center=asked.center,
         season=season,

@@ -102,7 +102,7 @@ class ConditionalForecaster(SeriesDiffusion):
         self.network = Backbone(
             config,
             self.channels,
-            num_conditions=2 + 2 * config.num_lags + self.has_guess,
+            num_conditions=2 + 2 * config.num_lags + self.has_guess + config.num_calendar,
             num_features=2 * config.is_scale_told + 2 * (self.guess is not None),
             is_condition_early=config.is_condition_early,
         )
@@ -121,6 +121,9 @@ class ConditionalForecaster(SeriesDiffusion):
     def told(self, batch: WindowBatch) -> Told:
         """Return what the network may know of each window: nothing that depends on its future."""
         self.check(batch)
+        if batch.calendar.shape[-1] < self.config.num_calendar:
+            found = f"{batch.calendar.shape[-1]}; expected {self.config.num_calendar}"
+            raise ValueError(f"windows tell too little of the calendar: {found} channels.")
         values, observed = batch.scaled()
         known = batch.observed & ~self.is_future
         past = values[..., 0].masked_fill(~known, 0.0)
@@ -146,6 +149,7 @@ class ConditionalForecaster(SeriesDiffusion):
             told.measured(values[..., 1:]).masked_fill(~usable, 0.0),
             usable.to(past.dtype),
             *hints,
+            batch.calendar[..., : self.config.num_calendar],
         ]
         return replace(told, condition=torch.cat(channels, dim=-1))
 

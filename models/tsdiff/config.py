@@ -144,6 +144,8 @@ class ConditionalConfig(BackboneConfig):
     lags
         How many steps back each lag channel looks, in the order of the batch. Where a lag is smaller than
         the prediction length, the steps for which it would look into the future are masked.
+    num_calendar
+        Channels of the calendar that are told beside the past; 0 tells none.
     dynamics
         ``flow`` for flow matching, ``diffusion`` for noise in steps as in TSDiff-Cond.
     prior
@@ -170,6 +172,7 @@ class ConditionalConfig(BackboneConfig):
     kind: ClassVar[str] = "tsdiff_conditional"
 
     lags: tuple[int, ...] = ()
+    num_calendar: int = 0
     dynamics: Dynamics = "flow"
     prior: PriorKind = "white"
     center: CenterKind = "none"
@@ -191,6 +194,8 @@ class ConditionalConfig(BackboneConfig):
         BackboneConfig.__post_init__(self)
         if any(lag < 1 for lag in self.lags):
             raise ValueError(f"lags must be at least 1; got {self.lags}.")
+        if self.num_calendar < 0:
+            raise ValueError(f"num_calendar must be at least 0; got {self.num_calendar}.")
         one_of("dynamics", self.dynamics, Dynamics)
         one_of("prior", self.prior, PriorKind)
         one_of("center", self.center, CenterKind)

@@ -134,7 +134,7 @@ def test_a_batch_at_prediction_does_not_depend_on_what_comes():
     first, second = (
         WindowEncoder(one, shape, scaling).encode(windows, with_future=False) for one in (series, changed)
     )
-    for name in ("target", "observed", "lags", "lags_observed", "loc", "scale"):
+    for name in ("target", "observed", "lags", "lags_observed", "loc", "scale", "calendar"):
         assert torch.equal(getattr(first, name), getattr(second, name)), name
     assert not first.observed[:, 5:].any()
 

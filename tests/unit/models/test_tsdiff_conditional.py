@@ -261,3 +261,20 @@ def test_sample_refuses_numbers_below_one():
     model = forecaster()
     with pytest.raises(ValueError, match="must be at least 1; got 0, 4, 1024"):
         model.sample(batch_of(model), 0, 4)
+
+
+def test_a_forecaster_reads_the_calendar_of_the_future():
+    model = forecaster("around a season ago", num_calendar=3)
+    batch = window_batch(4, 12, 4, model.config.lags, num_calendar=5)
+    one, same, other = (
+        model.sample(given, 4, 2, torch.Generator().manual_seed(0))
+        for given in (
+            batch,
+            replace(batch, calendar=batch.calendar * torch.tensor([1.0, 1, 1, 5, 5])),
+            replace(batch, calendar=batch.calendar + 1),
+        )
+    )
+    torch.testing.assert_close(one, same, rtol=0, atol=0)
+    assert (one - other).abs().max() > 1e-3
+    with pytest.raises(ValueError, match="too little of the calendar"):
+        model.told(window_batch(4, 12, 4, model.config.lags, num_calendar=2))
