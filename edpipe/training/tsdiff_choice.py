@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -13,6 +14,7 @@ from edpipe.evaluation.forecast.calibration import Calibration, QuantileOffsets,
 from edpipe.evaluation.forecast.metrics import mean_weighted_quantile_loss
 from edpipe.prediction.forecast import TrainedForecaster, forecast_windows
 from edpipe.progress import track
+from edpipe.setting_groups_forecast import TSDiffSettings
 from edpipe.settings import Settings
 from edpipe.training.tsdiff_validation import some_windows
 
@@ -74,13 +76,20 @@ def _candidates(trained: TrainedForecaster, settings: Settings) -> list[TrainedF
     asked = settings.tsdiff
     if asked.model == "one_step":
         return [trained.with_sampling(num_steps=1)]
-    if asked.model == "flow":
-        steps = (asked.num_steps,) if asked.num_steps else STEPS
-        return [trained.with_sampling(num_steps=number) for number in steps]
-    steps = (asked.num_steps,) if asked.num_steps else GUIDED_STEPS
+    if trained.is_conditional:
+        return [trained.with_sampling(num_steps=number) for number in _steps(asked, STEPS)]
+    steps = _steps(asked, GUIDED_STEPS)
     has_scale = asked.guidance != "covariance"
     scales = GUIDANCE_SCALES if has_scale and not asked.guidance_scale else (asked.guidance_scale or 1.0,)
     return [
         trained.with_sampling(num_steps=number, guidance_scale=scale)
         for number, scale in itertools.product(steps, scales)
     ]
+
+
+def _steps(asked: TSDiffSettings, usual: Sequence[int]) -> list[int]:
+    """Return the numbers of steps to compare: that of the settings, or the usual ones that there can be."""
+    if asked.num_steps:
+        return [asked.num_steps]
+    most = asked.num_diffusion_steps if asked.is_in_steps else max(usual)
+    return sorted({min(number, most) for number in usual})

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 # Smallest share of signal that a formula may leave: a step that loses all of it but by design is a mistake.
 LEAST_ALPHA_BAR = 1e-9
+# Smallest variance of a step, where a formula ends flat.
+LEAST_BETA = 1e-12
 
 
 class NoiseSchedule(nn.Module):
@@ -212,7 +214,7 @@ def _usable(alpha_bar: Tensor) -> Tensor:
 def _bounded(betas: Tensor, largest: float) -> Tensor:
     if not 0 < largest < 1:
         raise ValueError(f"largest must lie in (0, 1); got {largest}.")
-    return betas.clamp(max=largest)
+    return betas.clamp(min=LEAST_BETA, max=largest)
 
 
 def _check_steps(num_steps: int) -> None:
