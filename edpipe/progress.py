@@ -72,6 +72,7 @@ class _Lines:
 
 def _number(value: float) -> str:
     """Write whole numbers whole, and small fractions with two digits: 0.31 MiB is not 0."""
+    value = round(value, 6)  # thirds add up to a whole
     return f"{value:,.0f}" if value == int(value) or value >= 100 else f"{value:,.2f}"
 
 

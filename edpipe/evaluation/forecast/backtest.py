@@ -19,7 +19,7 @@ from edpipe.evaluation.forecast.baselines.forecaster import Forecaster
 from edpipe.evaluation.forecast.calibration import Calibration
 from edpipe.evaluation.forecast.intervals import WindowDraws
 from edpipe.evaluation.forecast.metrics import WindowScores, seasonal_naive_error, window_scores
-from edpipe.progress import Mode, track
+from edpipe.progress import Mode, Track, track
 
 NUM_DRAWS = 1_000
 # Fitted on forecasts and truth of validation windows.
@@ -147,12 +147,15 @@ def backtest(
     with track(f"Backtest of {task.name}", total=len(names), unit="models", mode=progress) as bar:
         for forecaster in forecasters:
             bar.note(forecaster.name)
+            told = _Shares(bar)
+            forecaster.follow(told.tell)
             begin = time.perf_counter()
             forecaster.fit(task)
             found = forecaster.predict(task.series, scored).at_least(task.minimum)
             seconds[forecaster.name] = time.perf_counter() - begin
+            forecaster.follow(None)
             forecasts[forecaster.name] = found
-            bar.advance()
+            told.finish()
     return scored_backtest(task, forecasts, seconds, num_draws=num_draws, seed=seed)
 
 
@@ -237,6 +240,23 @@ class CalibratedForecaster(Forecaster):
         if self.calibration is None:
             raise ValueError("fit comes before predict.")
         return self.calibration.apply(self._forecaster.predict(series, windows))
+
+
+class _Shares:
+    """One forecaster's part of a bar: shares as they come, and at the end what is left of it."""
+
+    def __init__(self, bar: Track) -> None:
+        self._bar = bar
+        self._left = 1.0
+
+    def tell(self, share: float) -> None:
+        given = min(share, self._left)
+        self._left -= given
+        self._bar.advance(given)
+
+    def finish(self) -> None:
+        self._bar.advance(self._left)
+        self._left = 0.0
 
 
 def _frame(rows: Sequence[tuple[object, ...]], keys: dict[str, type[pl.String]], *more: str) -> pl.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -22,10 +23,24 @@ NORMAL_PERCENTS: Final[Floats] = np.asarray(ndtri(np.array(PERCENTS)), dtype=np.
 class Forecaster(ABC):
     """Learn from a task's training and validation steps, then forecast windows of any series.
 
-    A forecast depends on values before its origin only.
+    A forecast depends on values before its origin only. ``limits`` says in words what was held short to
+    save time, where something was.
     """
 
     name: str
+    limits: str = ""
+    _tell: Callable[[float], None] | None = None
+
+    def follow(self, tell: Callable[[float], None] | None) -> None:
+        """Tell from now on, in shares of the whole work, what was done since the last call.
+
+        Those that take long do; the shares of one fit and one forecast add up to at most 1.
+        """
+        self._tell = tell
+
+    def _advance(self, share: float) -> None:
+        if self._tell is not None:
+            self._tell(share)
 
     @abstractmethod
     def fit(self, task: ForecastTask) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -20,21 +23,30 @@ from edpipe.evaluation.forecast.baselines.peers import require_peer
 Kind = Literal["deepar", "tft", "patchtst"]
 KINDS: Final = ("deepar", "tft", "patchtst")
 NUM_SAMPLES: Final = 100
+# Lightning is two packages that share one log: the last one imported names it.
+_LOUD: Final = ("lightning.pytorch", "lightning.fabric", "pytorch_lightning", "lightning_fabric", "gluonts")
+# Of the time that training and forecasts take together; for progress only.
+EPOCHS_SHARE: Final = 0.95
 
 
 class GluontsForecaster(Forecaster):
-    """Train one network of GluonTS on all series before the test, with its own defaults.
+    """Train one network of GluonTS on all series before the validation windows, with its own defaults.
+
+    The weights are those of the epoch with the least loss on the validation windows. GluonTS would take the
+    epoch with the least training loss, which for short series is one that knows them by heart.
 
     Parameters
     ----------
     kind
         Which network.
     num_epochs, batches_per_epoch, batch_size
-        Length of the training.
+        Length of the training; GluonTS itself would train 100 epochs.
     context_length
         By default that of the task.
     seed
         Seed of weights, windows and samples.
+    name
+        By default the kind.
 
     Raises
     ------
@@ -51,10 +63,12 @@ class GluontsForecaster(Forecaster):
         batch_size: int = 32,
         context_length: int | None = None,
         seed: int = 0,
+        name: str | None = None,
     ) -> None:
         if kind not in KINDS:
             raise ValueError(f"kind must be one of {', '.join(KINDS)}; got {kind!r}.")
-        self.name = kind
+        self.name = name or kind
+        self.limits = f"best of {num_epochs} epochs of {batches_per_epoch} batches of {batch_size}"
         self._kind = kind
         self._num_epochs = num_epochs
         self._batches_per_epoch = batches_per_epoch
@@ -67,15 +81,19 @@ class GluontsForecaster(Forecaster):
         self._predictor: Any = None
 
     def fit(self, task: ForecastTask) -> None:
-        """Train on windows that end before the test. Nothing is left on disk."""
-        entries = [
+        """Train on what lies before validation, choose the epoch there. Nothing is left on disk."""
+        seen = [
             _entry(task.series, number, task.series.target(number)[:end])
-            for number, end in enumerate(task.test_begins)
+            for number, end in enumerate(task.train_ends)
         ]
-        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.random.fork_rng():
-            warnings.simplefilter("ignore")
+        chosen_on = [
+            _entry(task.series, int(one), task.series.target(int(one))[: origin + task.prediction_length])
+            for one, origin in zip(task.valid.series, task.valid.origins, strict=True)
+        ]
+        with tempfile.TemporaryDirectory() as folder, _quiet(), torch.random.fork_rng():
             self._seed_everything()
-            self._predictor = self._estimator(task, folder).train(entries)
+            # Kept transformed: otherwise a long series costs more time than the network.
+            self._predictor = self._estimator(task, folder).train(seen, chosen_on, cache_data=True)
 
     def predict(self, series: SeriesSet, windows: Windows) -> Forecasts:
         """Forecast each window from the history before its origin."""
@@ -85,8 +103,7 @@ class GluontsForecaster(Forecaster):
             _entry(series, int(one), history_of(series, windows, number).astype(np.float32))
             for number, one in enumerate(windows.series)
         ]
-        with warnings.catch_warnings(), torch.random.fork_rng():
-            warnings.simplefilter("ignore")
+        with _quiet(), torch.random.fork_rng():
             self._seed_everything()
             options = {"num_samples": NUM_SAMPLES} if self._kind == "deepar" else {}
             found = list(self._predictor.predict(entries, **options))
@@ -96,12 +113,13 @@ class GluontsForecaster(Forecaster):
         return Forecasts.of_quantiles(windows, np.array(quantiles), LEVELS)
 
     def _seed_everything(self) -> None:
-        import pytorch_lightning as lightning
-
         # GluonTS draws windows from NumPy's global state.
-        lightning.seed_everything(self._seed, verbose=False)
+        require_peer("lightning.pytorch", self._kind).seed_everything(self._seed, verbose=False)
 
     def _estimator(self, task: ForecastTask, folder: str) -> Any:
+        callbacks = require_peer("lightning.pytorch.callbacks", self._kind)
+        share = EPOCHS_SHARE / self._num_epochs
+        told = callbacks.LambdaCallback(on_train_epoch_end=lambda *_: self._advance(share))
         shared: dict[str, Any] = {
             "prediction_length": task.prediction_length,
             "context_length": self._context_length or task.context_length,
@@ -112,6 +130,7 @@ class GluontsForecaster(Forecaster):
                 "enable_progress_bar": False,
                 "enable_model_summary": False,
                 "logger": False,
+                "callbacks": [told],
                 "default_root_dir": folder,
             },
         }
@@ -123,6 +142,22 @@ class GluontsForecaster(Forecaster):
                 freq=code, quantiles=list(LEVELS), **shared
             )
         return self._estimators.PatchTSTEstimator(patch_len=16, **shared)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep banners, advice and notes on every epoch from the screen; errors still show."""
+    loggers = [logging.getLogger(name) for name in _LOUD]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _entry(series: SeriesSet, number: int, target: np.ndarray[Any, np.dtype[np.float32]]) -> dict[str, Any]:

@@ -54,15 +54,21 @@ class StatisticalForecaster(Forecaster):
         """Take over the season and the length of the prediction."""
         self._season = task.season
         self._prediction_length = task.prediction_length
+        rule = "" if self._kind == "auto_ets" or self._exact else ", orders compared by sums of squares"
+        self.limits = f"last {self._most} steps before a window{rule}"
 
     def predict(self, series: SeriesSet, windows: Windows) -> Forecasts:
         """Fit one model a window; gaps are filled by the season before first."""
-        history = self._history or max(NUM_SEASONS[self._kind] * self._season, LEAST_HISTORY)
         quantiles = np.empty((len(windows), len(PERCENTS), self._prediction_length))
         for number in range(len(windows)):
-            known = history_of(series, windows, number, history)
+            known = history_of(series, windows, number, self._most)
             quantiles[number] = self._of_one(filled_forward(known, self._season))
+            self._advance(1 / len(windows))
         return Forecasts.of_quantiles(windows, quantiles, PERCENTS)
+
+    @property
+    def _most(self) -> int:
+        return self._history or max(NUM_SEASONS[self._kind] * self._season, LEAST_HISTORY)
 
     def _of_one(self, known: Floats) -> Floats:
         if len(known) == 0 or np.ptp(known) == 0:

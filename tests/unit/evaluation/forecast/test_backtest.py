@@ -95,3 +95,29 @@ def test_calibration_is_measured_on_windows_that_were_not_fitted():
 def test_names_must_differ():
     with pytest.raises(ValueError, match="distinct"):
         backtest(seasonal_task(num_series=2), [last_value(), last_value()], progress="none")
+
+
+class Slow(type(last_value())):
+    """Tells its work in thirds, and would tell more than there is."""
+
+    def __init__(self, shares):
+        super().__init__(1)
+        self.name = "slow"
+        self.shares = shares
+
+    def fit(self, task):
+        super().fit(task)
+        for share in self.shares:
+            self._advance(share)
+
+
+@pytest.mark.parametrize("shares", [(), (1 / 3, 1 / 3), (0.9, 0.9)])
+def test_a_forecaster_that_tells_how_far_it_is_counts_as_one_in_all(shares, monkeypatch, capsys):
+    monkeypatch.setattr("edpipe.progress.SECONDS_BETWEEN_LINES", 0.0)
+    forecaster = Slow(shares)
+    backtest(seasonal_task(num_series=2), [forecaster, last_value()], num_draws=0, progress="log")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1].startswith("Backtest of planted: done: 2 of 2 models (last_value)")
+    assert sum("(slow)" in line for line in lines) == len(shares) + 1
+    forecaster.fit(seasonal_task(num_series=2))  # nobody listens any more
+    assert not capsys.readouterr().err

@@ -79,3 +79,35 @@ def test_networks_forecast_every_window_and_leave_no_file(kind, tmp_path, monkey
     assert window_scores(found, task.truth(task.test)).value("crps") < 10
     np.testing.assert_array_equal(*values)
     assert not list(Path().iterdir())
+
+
+@needs_gluonts
+@pytest.mark.filterwarnings("ignore")
+def test_networks_train_before_validation_choose_the_epoch_there_and_say_how_far_they_are(monkeypatch, capfd):
+    task = seasonal_task(num_series=2, length=200, num_windows=2)
+    forecaster = GluontsForecaster("patchtst", num_epochs=3, batches_per_epoch=2, batch_size=4)
+    estimator = type(forecaster._estimator(task, "."))
+    asked, told = [], []
+    train = estimator.train
+
+    def watched(self, seen, chosen_on, **options):
+        asked.extend([len(one["target"]) for one in part] for part in (seen, chosen_on))
+        return train(self, seen, chosen_on, **options)
+
+    monkeypatch.setattr(estimator, "train", watched)
+    forecaster.follow(told.append)
+    forecaster.fit(task)
+    assert asked == [task.train_ends.tolist(), (task.valid.origins + task.prediction_length).tolist()]
+    assert max(asked[1]) <= task.test_begins.max()
+    assert len(told) == 3
+    assert 0 < sum(told) <= 1
+    assert forecaster.limits == "best of 3 epochs of 2 batches of 4"
+    assert capfd.readouterr() == ("", "")
+
+
+@needs_statsforecast
+def test_statistical_models_say_how_much_history_they_are_fitted_to():
+    task = seasonal_task(num_series=1)
+    for forecaster, said in ((auto_ets(), "last 280 steps"), (auto_arima(), "last 100 steps")):
+        forecaster.fit(task)
+        assert forecaster.limits.startswith(said)
