@@ -97,6 +97,10 @@ class TSDiffSettings(Strict):
     ema_decay: float = Field(
         default=0.999, ge=0, lt=1, description="Decay of the averaged weights; 0 is off."
     )
+    is_refitted: bool = Field(
+        default=True,
+        description="Whether all is trained again, with the validation steps, once these chose how long.",
+    )
     num_members: int = Field(
         default=1, ge=1, le=32, description="Networks of different seeds whose samples are put together."
     )

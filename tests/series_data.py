@@ -26,6 +26,7 @@ TINY: dict[str, Any] = {
     "max_epochs": 3,
     "patience": 3,
     "ema_decay": 0.9,
+    "is_refitted": False,
     "num_samples": 10,
     "num_steps": 2,
     "accelerator": "cpu",

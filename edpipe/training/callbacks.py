@@ -73,6 +73,9 @@ class EpochKeeper(Callback, Generic[F]):
         What an epoch is described by.
     patience
         Epochs without a better score on validation before the stop.
+    num_epochs
+        Epochs after which to stop, whatever the scores, and to keep the last one's weights: how long to train
+        was decided elsewhere. None looks at the scores.
     on_epoch
         Called with each epoch's figures after everything is written.
     """
@@ -83,8 +86,10 @@ class EpochKeeper(Callback, Generic[F]):
         figures: type[F],
         *,
         patience: int,
+        num_epochs: int | None = None,
         on_epoch: Callable[[F], None] | None = None,
     ) -> None:
+        self._num_epochs = num_epochs
         self._run_dir = run_dir
         self._figures = figures
         self._patience = patience
@@ -93,12 +98,16 @@ class EpochKeeper(Callback, Generic[F]):
 
     @property
     def best(self) -> F | None:
-        """The first epoch with the highest score."""
+        """The first epoch with the highest score; the last one where their number was decided."""
+        if self._num_epochs is not None:
+            return self.epochs[-1] if self.epochs else None
         return max(self.epochs, key=lambda epoch: epoch.score, default=None)
 
     @property
     def is_done(self) -> bool:
-        """Whether patience is at its end."""
+        """Whether patience is at its end, or the epochs that were decided."""
+        if self._num_epochs is not None:
+            return len(self.epochs) >= self._num_epochs
         return self.best is not None and len(self.epochs) - 1 - self.best.epoch >= self._patience
 
     def state_dict(self) -> dict[str, Any]:

@@ -33,9 +33,11 @@ def train_tsdiff(
     """Train the forecaster that ``settings.tsdiff`` describes, or find it trained.
 
     Training sees steps before the validation windows only. Validation windows choose the weights, the steps
-    of the sampler, the strength of guidance and the correction of the spread. Members of an ensemble are
-    trained one after the other. A run that was interrupted goes on after its last whole epoch and ends with
-    the weights of an unbroken one, bit for bit on a CPU.
+    of the sampler, the strength of guidance and the correction of the spread. Once nothing is left to choose,
+    and where ``is_refitted`` asks for it, the networks are trained anew with the validation steps among
+    their training steps, each for as many epochs as was best. Members of an ensemble are trained one after
+    the other. A run that was interrupted goes on after its last whole epoch and ends with the weights of an
+    unbroken one, bit for bit on a CPU.
 
     Parameters
     ----------
@@ -67,10 +69,13 @@ def train_tsdiff(
     run.run_dir.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     training = MemberTraining(settings, sourced, config, run.run_dir, on_epoch)
-    done = [training.member(number) for number in range(settings.tsdiff.num_members)]
-    keepers = [keeper for keeper, _ in done]
-    members = [member for _, member in done]
-    trained = chosen(untuned(settings.tsdiff, sourced, members), sourced.task, settings)
+    members = [training.member(number) for number in range(settings.tsdiff.num_members)]
+    keepers = [member.keepers[-1] for member in members]
+    networks = [member.network for member in members]
+    trained = chosen(untuned(settings.tsdiff, sourced, networks), sourced.task, settings)
+    if settings.tsdiff.is_refitted:
+        again = [training.refitted(number, member) for number, member in enumerate(members)]
+        trained = replace(trained, members=tuple(again))
     _write_curves(run.run_dir, keepers)
     _write_forecaster(run, config, trained)
     best = [keeper.best for keeper in keepers if keeper.best is not None]

@@ -11,6 +11,7 @@ from typing import Final
 import torch
 from pytorch_lightning import LightningModule
 
+from edpipe.datasets.forecast_task import ForecastTask
 from edpipe.datasets.series_batches import WindowDataModule
 from edpipe.datasets.series_scaling import Scaling
 from edpipe.datasets.series_source import SourcedTask
@@ -38,6 +39,44 @@ STUDENT_EMA: Final = 0.95
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Member:
+    """A trained network, and the figures of each stage of its training."""
+
+    network: SeriesDiffusion
+    keepers: tuple[Keeper, ...]
+
+    @property
+    def num_epochs(self) -> tuple[int | None, ...]:
+        """Epochs up to the best one, by stage."""
+        return tuple(None if keeper.best is None else keeper.best.epoch + 1 for keeper in self.keepers)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One training: on what, where to, from which seed.
+
+    Attributes
+    ----------
+    task
+        Series and windows.
+    folder
+        Where its checkpoints are.
+    seed
+        Of weights, windows and noise.
+    num_epochs
+        How long, where that was decided before; None looks at validation windows.
+    first_epoch
+        Number under which its first epoch is told.
+    """
+
+    task: ForecastTask
+    folder: Path
+    seed: int
+    num_epochs: int | None
+    first_epoch: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class MemberTraining:
     """What the trainings of all members share.
 
@@ -61,14 +100,24 @@ class MemberTraining:
     run_dir: Path
     on_epoch: OnEpoch | None
 
-    def member(self, number: int) -> tuple[Keeper, SeriesDiffusion]:
-        """Train a member, or find it trained; return the figures and best weights of its last stage."""
+    def member(self, number: int) -> Member:
+        """Train a member, or find it trained: without the validation steps, which choose its weights."""
+        return self._stages(number, self.sourced.task, f"member-{number}", None)
+
+    def refitted(self, number: int, first: Member) -> SeriesDiffusion:
+        """Train a member once more, on validation steps too, for as long as was best the first time."""
+        task = self.sourced.task.with_validation_in_training()
+        return self._stages(number, task, f"member-{number}/refit", first).network
+
+    def _stages(self, number: int, task: ForecastTask, folder: str, before: Member | None) -> Member:
+        """Train a network and, where asked, the student that learns from it."""
         asked = self.settings.tsdiff
-        folder = self.run_dir / f"member-{number}"
-        stages = 2 if asked.model == "one_step" else 1
-        first = number * stages * asked.max_epochs
+        num_stages = 2 if asked.model == "one_step" else 1
+        seed = self.settings.seed + number * SEED_STRIDE
+        lengths = before.num_epochs if before else (None,) * num_stages
+        first_epoch = number * num_stages * asked.max_epochs
         keeper, network = self._stage(
-            folder,
+            Stage(task, self.run_dir / folder, seed, lengths[0], first_epoch),
             lambda optimizer, data: TSDiffModule(
                 self._untrained(data),
                 optimizer,
@@ -76,23 +125,20 @@ class MemberTraining:
                 is_compiled=asked.is_compiled,
             ),
             asked,
-            seed=self.settings.seed + number * SEED_STRIDE,
             num_steps=asked.num_steps or min(VALIDATION_STEPS, self.config.num_diffusion_steps),
-            first_epoch=first,
         )
         if asked.model != "one_step":
-            return keeper, network
+            return Member(network, (keeper,))
         if not isinstance(network, ConditionalForecaster):  # pragma: no cover - the settings made it
             raise TypeError(f"only a flow can be distilled; got {type(network).__name__}.")
         teacher = network
-        return self._stage(
-            folder / "student",
+        of_student, student = self._stage(
+            Stage(task, self.run_dir / folder / "student", seed, lengths[1], first_epoch + asked.max_epochs),
             lambda optimizer, _: ConsistencyModule(teacher, optimizer, is_compiled=asked.is_compiled),
             asked.model_copy(update={"ema_decay": max(asked.ema_decay, STUDENT_EMA)}),
-            seed=self.settings.seed + number * SEED_STRIDE,
             num_steps=1,
-            first_epoch=first + asked.max_epochs,
         )
+        return Member(student, (keeper, of_student))
 
     def _untrained(self, data: WindowDataModule) -> SeriesDiffusion:
         """Return a network before training, its center fitted to training windows."""
@@ -103,32 +149,32 @@ class MemberTraining:
 
     def _stage(
         self,
-        folder: Path,
+        stage: Stage,
         module_of: Callable[[OptimizerConfig, WindowDataModule], LightningModule],
         asked: TSDiffSettings,
         *,
-        seed: int,
         num_steps: int,
-        first_epoch: int,
     ) -> tuple[Keeper, SeriesDiffusion]:
-        """Run the epochs that are missing and return their figures with the best weights."""
+        """Run the epochs that are missing and return their figures with the weights that are kept."""
+        task, folder, is_judged = stage.task, stage.folder, stage.num_epochs is None
         folder.mkdir(parents=True, exist_ok=True)
         told = self.on_epoch
 
         def log(epoch: TSDiffEpoch) -> None:
-            if told is not None:
-                told(replace(epoch, epoch=first_epoch + epoch.epoch))
+            if told is not None and is_judged:
+                told(replace(epoch, epoch=stage.first_epoch + epoch.epoch))
 
-        keeper = EpochKeeper(folder, TSDiffEpoch, patience=asked.patience, on_epoch=log)
-        task = self.sourced.task
+        keeper = EpochKeeper(
+            folder, TSDiffEpoch, patience=asked.patience, num_epochs=stage.num_epochs, on_epoch=log
+        )
         data = WindowDataModule(
             task,
             Scaling.fit(task.series, task.train_ends, asked.scaling),
             batch_size=asked.batch_size,
             batches_per_epoch=asked.batches_per_epoch,
-            seed=seed,
+            seed=stage.seed,
         )
-        look = ValidationCrps(untuned(asked, self.sourced, ()), task, num_steps=num_steps, seed=seed)
+        look = ValidationCrps(untuned(asked, self.sourced, ()), task, num_steps=num_steps, seed=stage.seed)
         run_epochs(
             asked,
             lambda optimizer: module_of(optimizer, data),
@@ -137,10 +183,10 @@ class MemberTraining:
             family=FAMILY,
             run_dir=folder,
             batches=asked.batches_per_epoch,
-            seed=seed,
+            seed=stage.seed,
             progress=self.settings.progress,
             # Guided sampling takes longer than an epoch.
-            callbacks=[look] if isinstance(self.config, ConditionalConfig) else [],
+            callbacks=[look] if is_judged and isinstance(self.config, ConditionalConfig) else [],
         )
         if keeper.best is None:  # pragma: no cover - Lightning ran no epoch
             raise TrainingError("No epoch was trained.", where=str(folder), state="No model was written.")

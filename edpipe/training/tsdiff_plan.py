@@ -35,6 +35,7 @@ OPTIONS: Final = (
     "max_epochs",
     "patience",
     "ema_decay",
+    "is_refitted",
     "num_members",
     "num_samples",
     "num_steps",

@@ -11,6 +11,8 @@ import pytest
 import torch
 from series_data import sourced, tiny
 
+from edpipe.datasets.frequency import Ints
+from edpipe.datasets.series_source import SourcedTask
 from edpipe.errors import TrainingError
 from edpipe.evaluation.forecast.calibration import QuantileOffsets, SpreadFactor
 from edpipe.evaluation.forecast.metrics import mean_weighted_quantile_loss, window_scores
@@ -25,6 +27,24 @@ from edpipe.training.tsdiff import train_tsdiff
 def weights(run: TrainingRun) -> dict[str, torch.Tensor]:
     (member, *_) = torch.load(run.run_dir / "tsdiff.pt", weights_only=True)["members"]
     return member
+
+
+def ruined(task: SourcedTask, ends: Ints) -> SourcedTask:
+    """The same task with nonsense from some step of each series on."""
+    series = task.task.series
+    values = series.values.copy()
+    for number, end in enumerate(ends):
+        values[series.offsets[number] + end : series.offsets[number + 1]] = 1e4
+    return replace(task, task=replace(task.task, series=replace(series, values=values)))
+
+
+def trained_twice(
+    settings: Settings, one: SourcedTask, two: SourcedTask
+) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """Weights of two trainings with the same settings."""
+    other = settings.model_copy(update={"home": Path(settings.home) / "other"})
+    first = train_tsdiff(settings, sourced=one)
+    return weights(first), weights(train_tsdiff(other, sourced=two, resume=False))
 
 
 class StopError(KeyboardInterrupt):
@@ -81,9 +101,15 @@ def test_a_flow_starts_from_a_prior_or_around_a_center():
     assert TSDiffSettings(prior="ornstein_uhlenbeck", center="none").prior == "ornstein_uhlenbeck"
 
 
-@pytest.mark.parametrize("model", ["flow", "one_step", "unconditional"])
-def test_an_interrupted_training_ends_with_the_weights_of_an_unbroken_one(model, settings, tmp_path):
-    unbroken = tiny(settings, model=model, num_members=2, max_epochs=2, guidance_scale=2.0)
+@pytest.mark.parametrize(
+    ("model", "is_refitted"), [("flow", True), ("one_step", True), ("unconditional", False)]
+)
+def test_an_interrupted_training_ends_with_the_weights_of_an_unbroken_one(
+    model, is_refitted, settings, tmp_path
+):
+    unbroken = tiny(
+        settings, model=model, is_refitted=is_refitted, num_members=2, max_epochs=2, guidance_scale=2.0
+    )
     broken = unbroken.model_copy(update={"home": tmp_path / "other"})
     whole = train_tsdiff(unbroken, sourced=sourced(unbroken))
     seen = []
@@ -120,15 +146,31 @@ def test_training_never_sees_a_step_from_validation_on(asked):
     """Nonsense from the first validation step on changes no weight, only which epoch is best."""
     once = tiny(asked, max_epochs=1)
     task = sourced(once)
-    ruined_values = task.task.series.values.copy()
-    for number, end in enumerate(task.task.train_ends):
-        offset = task.task.series.offsets
-        ruined_values[offset[number] + end : offset[number + 1]] = 1e4
-    ruined = replace(task, task=replace(task.task, series=replace(task.task.series, values=ruined_values)))
-    first = weights(train_tsdiff(once, sourced=task))
-    other = once.model_copy(update={"home": Path(once.home) / "other"})
-    second = weights(train_tsdiff(other, sourced=ruined))
+    first, second = trained_twice(once, task, ruined(task, task.task.train_ends))
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_refitted_network_saw_the_validation_steps_too_but_no_test_step(asked):
+    once = tiny(asked, max_epochs=1, is_refitted=True)
+    task = sourced(once)
+    first, second = trained_twice(once, task, ruined(task, task.task.test_begins))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    _, other = trained_twice(once, task, ruined(task, task.task.train_ends))
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_a_refitted_network_is_trained_as_long_as_was_best_and_judged_by_the_first_training(asked):
+    # At this rate the second epoch is worse than the first.
+    given = {"learning_rate": 0.5, "max_epochs": 2}
+    plain, again = tiny(asked, **given), tiny(asked, **given, is_refitted=True)
+    first = train_tsdiff(plain, sourced=sourced(plain))
+    run = train_tsdiff(again, sourced=sourced(again))
+    assert run.metrics == first.metrics
+    assert run.best_epoch == first.best_epoch
+    assert run.run_key != first.run_key
+    refit = pl.read_csv(run.run_dir / "member-0" / "refit" / "curves.csv")
+    assert len(refit) == run.best_epoch + 1
+    assert pl.read_csv(run.curves_path).equals(pl.read_csv(first.curves_path))
 
 
 def test_forecasts_of_a_loaded_run_are_the_same_each_time_and_never_negative(asked):
