@@ -2,11 +2,12 @@
 
     python benchmarks/tsdiff_guidance.py --model FILE --data DIR [--windows 20] [--samples 16] [--part valid]
 
-FILE holds an unconditional model (`config` and `state`) trained on a published set, DIR the files of the
-sets. The published sampler takes 100 steps with two calls of the network each: an ancestral step, then the
-gradient at the values it led to. Ours asks once a step, at the values before it. Seconds are those of the
-processor, one thread; the scale of each sampler is the best of a few on the same windows, so look at `valid`
-to choose and at `test` with `--scales` to report. Writes `benchmarks/results/tsdiff_guidance.csv`.
+FILE is the `tsdiff.pt` of an unconditional model that `benchmarks/tsdiff.py --models unconditional --home`
+trained on a published set, DIR holds the files of the sets. The published sampler takes 100 steps with two
+calls of the network each: an ancestral step, then the gradient at the values it led to. Ours asks once a
+step, at the values before it. Seconds are those of the processor, one thread; the scale of each sampler is
+the best of a few on the same windows, so look at `valid` to choose and at `test` with `--scales` to report.
+Writes `benchmarks/results/tsdiff_guidance.csv`.
 """
 
 from __future__ import annotations
@@ -24,18 +25,19 @@ import numpy as np
 import polars as pl
 import torch
 from torch import Tensor
+from tsdiff import task_of
 
 from edpipe.datasets.forecast_task import ForecastTask
 from edpipe.datasets.forecasts import Forecasts
-from edpipe.datasets.published_series import published_task
 from edpipe.datasets.series_batches import WindowEncoder
 from edpipe.datasets.series_scaling import Scaling
-from edpipe.datasets.series_windows import Windows, WindowShape
+from edpipe.datasets.series_windows import Windows
 from edpipe.evaluation.forecast.baselines.naive import seasonal_naive
 from edpipe.evaluation.forecast.metrics import window_scores
+from edpipe.prediction.forecast import load_forecaster
 from models.batches import WindowBatch
 from models.diffusion import DDIM, DDPM, DPMSolver2M, Sampler, VariancePreserving, normal_like
-from models.tsdiff import TSDiff, build_tsdiff, config_from_dict, guided_sample, refine, representative_step
+from models.tsdiff import TSDiff, guided_sample, refine, representative_step
 from models.tsdiff.conditions import observed_condition
 from models.tsdiff.guidance import log_likelihood, spread_levels
 from models.tsdiff.guided import frozen
@@ -159,8 +161,6 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--set", default="m4_hourly")
-    parser.add_argument("--lags", default="")
-    parser.add_argument("--rule", default="series_mean", help="how the model was trained to be scaled")
     parser.add_argument("--part", choices=["valid", "test"], default="valid")
     parser.add_argument("--windows", type=int, default=20)
     parser.add_argument("--samples", type=int, default=16)
@@ -170,14 +170,12 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    saved = torch.load(options.model, weights_only=True)
-    model = build_tsdiff(config_from_dict(saved["config"]))
-    model.load_state_dict(saved["state"])
+    trained = load_forecaster(options.model)
+    model = trained.members[0]
     assert isinstance(model, TSDiff)
-    task = published_task(options.set, options.data)
-    lags = tuple(int(lag) for lag in options.lags.split(",") if lag)
-    shape = WindowShape(model.config.context_length, task.prediction_length, lags)
-    encoder = WindowEncoder(task.series, shape, Scaling.fit(task.series, task.train_ends, options.rule))
+    task = task_of(options.set, options.data)
+    scaling = Scaling.fit(task.series, task.train_ends, trained.scaling)
+    encoder = WindowEncoder(task.series, trained.shape, scaling)
     windows = task.valid if options.part == "valid" else task.test
     windows = windows.take(np.linspace(0, len(windows) - 1, options.windows).astype(int))
     batch = encoder.encode(windows, with_future=False)

@@ -2,8 +2,8 @@
 
     python benchmarks/tsdiff_synthesis.py --set m4_hourly --model FILE --data DIR [--windows 10000]
 
-FILE holds an unconditional model (`config` and `state`) trained on the set, DIR the files of the sets. All
-generators learn from steps before validation, and give as many windows. The table has the Linear Predictive
+FILE is the `tsdiff.pt` of an unconditional model that `benchmarks/tsdiff.py --models unconditional --home`
+trained on the set, DIR holds the files of the sets. All generators learn from steps before validation, and give as many windows. The table has the Linear Predictive
 Score (lower is better; `real` learned from real windows), two forecasters with a spread, how well trees tell
 synthetic from real windows, and what a release leaks. Prints it with the verdicts and writes
 `benchmarks/results/tsdiff_synthesis.csv`, the rows of other sets kept. One thread.
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -22,34 +21,15 @@ import numpy as np
 import polars as pl
 import torch
 from peers.time_vae import TimeVAEConfig, draw_time_vae, fit_time_vae
+from tsdiff import task_of
 
-from edpipe.datasets.forecast_task import ForecastTask
-from edpipe.datasets.published_series import PUBLISHED_TASKS, published_task
-from edpipe.datasets.series_scaling import SCALE_RULES
-from edpipe.datasets.series_windows import WindowShape
+from edpipe.datasets.published_series import PUBLISHED_TASKS
 from edpipe.evaluation.synthesis.judge import judge_synthesis
 from edpipe.evaluation.synthesis.real_windows import real_unit_windows
-from edpipe.prediction.forecast import Sampling, TrainedForecaster
+from edpipe.prediction.forecast import load_forecaster
 from edpipe.prediction.synthesize import synthesize
-from models.tsdiff import build_tsdiff, config_from_dict
 
 RESULTS = Path(__file__).resolve().parent / "results" / "tsdiff_synthesis.csv"
-
-
-def loaded(file: Path, task: ForecastTask, scaling: str) -> TrainedForecaster:
-    """Return the model of a file as a forecaster of the task."""
-    content = torch.load(file, map_location="cpu", weights_only=True)
-    config = config_from_dict(content["config"])
-    member = build_tsdiff(config)
-    member.load_state_dict(content["state"])
-    return TrainedForecaster(
-        members=(member.eval(),),
-        shape=WindowShape(config.context_length, config.prediction_length, task.lags),
-        scaling=scaling,
-        sampling=Sampling(1, 1),
-        calibration=None,
-        data={"frequency": task.series.frequency.name, "minimum": task.minimum, "maximum": None},
-    )
 
 
 def main() -> None:
@@ -57,9 +37,6 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--set", choices=sorted(PUBLISHED_TASKS), default="m4_hourly")
     parser.add_argument("--model", type=Path, help="leave out for the plain generators and TimeVAE alone")
-    parser.add_argument("--scaling", choices=SCALE_RULES, default="context_mean")
-    parser.add_argument("--context", type=int, help="context of the model, where not that of the set")
-    parser.add_argument("--lags", default="", help="lags of the model, as `24,48`; default those of the set")
     parser.add_argument("--windows", type=int, default=10_000)
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--sampler", choices=["ddim", "ddpm"], default="ddim")
@@ -69,15 +46,11 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    task = published_task(options.set, options.data)
-    if options.context:
-        task = replace(task, context_length=options.context)
-    if options.lags:
-        task = replace(task, lags=tuple(int(lag) for lag in options.lags.split(",")))
+    task = task_of(options.set, options.data)
     generators = {}
     trained = None
     if options.model is not None:
-        trained = loaded(options.model, task, options.scaling)
+        trained = load_forecaster(options.model)
         found = synthesize(
             trained,
             task,
