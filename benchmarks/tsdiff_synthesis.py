@@ -3,10 +3,11 @@
     python benchmarks/tsdiff_synthesis.py --set m4_hourly --model FILE --data DIR [--windows 10000]
 
 FILE is the `tsdiff.pt` of an unconditional model that `benchmarks/tsdiff.py --models unconditional --home`
-trained on the set, DIR holds the files of the sets. All generators learn from steps before validation, and give as many windows. The table has the Linear Predictive
-Score (lower is better; `real` learned from real windows), two forecasters with a spread, how well trees tell
-synthetic from real windows, and what a release leaks. Prints it with the verdicts and writes
-`benchmarks/results/tsdiff_synthesis.csv`, the rows of other sets kept. One thread.
+trained on the set, DIR holds the files of the sets. All generators learn from steps before validation, and
+give as many windows. The table has the Linear Predictive Score (lower is better; `real` learned from real
+windows), two forecasters with a spread, how well trees tell synthetic from real windows, and what a release
+leaks. Prints it with the verdicts and writes `benchmarks/results/tsdiff_synthesis.csv`, the rows of other
+sets kept. One thread.
 """
 
 from __future__ import annotations
