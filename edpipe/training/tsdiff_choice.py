@@ -21,10 +21,11 @@ from edpipe.training.tsdiff_validation import some_windows
 # Windows that decide, and that the spread is measured on; more of both take longer than they teach. A guided
 # step costs three times a plain one, and there are more steps.
 MAX_CHOICE_WINDOWS: Final = 64
-MAX_CALIBRATION_WINDOWS: Final = 512
+MAX_CALIBRATION_WINDOWS: Final = 256
 MAX_GUIDED_CHOICE_WINDOWS: Final = 24
 MAX_GUIDED_CALIBRATION_WINDOWS: Final = 64
-GUIDED_CHOICE_SAMPLES: Final = 32
+# Paths that tell candidates apart; the spread is measured with as many as are asked for.
+CHOICE_SAMPLES: Final = 32
 STEPS: Final = (1, 2, 4, 8, 16)
 GUIDED_STEPS: Final = (10, 20)
 GUIDANCE_SCALES: Final = (1.0, 4.0, 16.0)
@@ -45,7 +46,7 @@ def chosen(trained: TrainedForecaster, task: ForecastTask, settings: Settings) -
         losses = []
         with track("Choose the sampler", total=len(candidates), unit="ways", mode=settings.progress) as work:
             for candidate in candidates:
-                few = min(asked.num_samples, GUIDED_CHOICE_SAMPLES) if is_guided else asked.num_samples
+                few = min(asked.num_samples, CHOICE_SAMPLES)
                 found = forecast_windows(
                     candidate.with_sampling(num_samples=few), task.series, windows, seed=settings.seed
                 )
