@@ -16,6 +16,8 @@ FORECASTER = "flow"
 BASELINES = ("ridge", "seasonal_naive", "last_value")
 MODELS = (FORECASTER, *BASELINES)
 NUM_SERIES, NUM_WINDOWS, NUM_STEPS = 9, 4, 14
+NUM_HISTORY = 42
+BEGIN = datetime.fromisoformat("2024-03-04")
 # Standard normal quantiles of the levels of the fan.
 NORMAL = (-1.645, -1.282, -0.674, 0.0, 0.674, 1.282, 1.645)
 
@@ -53,6 +55,7 @@ def example_forecast_run(folder: Path, *, gain: float = 0.01, coverage: float = 
     _by_step(gain).write_parquet(evaluation / "by_step.parquet")
     _pit().write_parquet(evaluation / "pit.parquet")
     example_fan().write_parquet(evaluation / "fan.parquet")
+    example_history().write_parquet(evaluation / "fan_history.parquet")
     losses = pl.DataFrame({"time": [0.1, 0.4, 0.7, 1.0], "loss": [0.9, 0.3, 0.1, 0.08]})
     losses.write_parquet(evaluation / "diffusion_loss.parquet")
     (run / "curves.csv").write_text(
@@ -67,7 +70,6 @@ def example_forecast_run(folder: Path, *, gain: float = 0.01, coverage: float = 
 def example_fan(*, num_series: int = NUM_SERIES, hours: int = 24, seed: int = 3) -> pl.DataFrame:
     """Return fans of rolling windows; noise grows with the series' number, and a step is missing."""
     random = np.random.default_rng(seed)
-    begin = datetime.fromisoformat("2024-03-04")
     rows = []
     for series in range(num_series):
         spread = 3 + 2 * series
@@ -76,15 +78,38 @@ def example_fan(*, num_series: int = NUM_SERIES, hours: int = 24, seed: int = 3)
             for step in range(NUM_STEPS):
                 middle = 100 + 30 * np.sin(2 * np.pi * (origin + step) / 7)
                 came = None if (window, step) == (3, 5) else middle + spread * random.normal()
-                time = begin + timedelta(hours=hours * (origin + step))
-                known = begin + timedelta(hours=hours * (origin - 1))
-                name = f"ednet/part {series + 1} of <many>"
+                time = BEGIN + timedelta(hours=hours * (origin + step))
+                known = BEGIN + timedelta(hours=hours * (origin - 1))
+                name = _name(series)
                 rows += [
                     (name, known, time, step + 1, level, middle + spread * place, came)
                     for level, place in zip(FAN_LEVELS, NORMAL, strict=True)
                 ]
     columns = ["series_id", "origin_time", "time", "step", "quantile_level", "target", "actual"]
     return pl.DataFrame(rows, schema=columns, orient="row")
+
+
+def example_history(
+    *, num_series: int = NUM_SERIES, num_steps: int = NUM_HISTORY, hours: int = 24, seed: int = 5
+) -> pl.DataFrame:
+    """Return what came before the first window of each series; the last step but two is missing."""
+    random = np.random.default_rng(seed)
+    rows = [
+        (
+            _name(series),
+            BEGIN + timedelta(hours=hours * step),
+            None
+            if step == -3
+            else 100 + 30 * np.sin(2 * np.pi * step / 7) + (3 + 2 * series) * random.normal(),
+        )
+        for series in range(num_series)
+        for step in range(-num_steps, 0)
+    ]
+    return pl.DataFrame(rows, schema=["series_id", "time", "actual"], orient="row")
+
+
+def _name(series: int) -> str:
+    return f"ednet/part {series + 1} of <many>"
 
 
 def _metrics(model: str, place: int, gain: float, coverage: float) -> list[tuple[object, ...]]:

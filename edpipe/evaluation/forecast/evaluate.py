@@ -31,6 +31,7 @@ PAIRED_FILE: Final = "paired.parquet"
 BY_STEP_FILE: Final = "by_step.parquet"
 PIT_FILE: Final = "pit.parquet"
 FAN_FILE: Final = "fan.parquet"
+HISTORY_FILE: Final = "fan_history.parquet"
 STEP_METRICS: Final = ("crps", "coverage_90", "normalized_deviation")
 CALIBRATION_LEVELS: Final = tuple(number / 20 for number in range(1, 20))
 FAN_LEVELS: Final = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
@@ -59,7 +60,8 @@ def evaluate_forecasts(
     ledger in the run's folder before anything is forecast. In the tables ``num_interactions`` counts scored
     steps and ``num_students`` series. Beside them are written ``paired.parquet`` (the model minus each
     baseline, draws paired), ``by_step.parquet`` (scores by step ahead), ``pit.parquet`` (histograms that are
-    level where spreads are right) and ``fan.parquet`` (quantiles of the test windows, with what came).
+    level where spreads are right), ``fan.parquet`` (quantiles of the test windows, with what came) and
+    ``fan_history.parquet`` (a context of each of these series, up to its first test step).
 
     Parameters
     ----------
@@ -128,6 +130,7 @@ def evaluate_forecasts(
             BY_STEP_FILE: pl.concat([_by_step(part, test) for part, test in tests.items()]),
             PIT_FILE: pl.concat([_pit(task, part, test, settings.seed) for part, test in tests.items()]),
             FAN_FILE: _fan(task, tests["test"], model),
+            HISTORY_FILE: _history(task),
         },
     )
     evaluation.save(run_dir)
@@ -273,6 +276,25 @@ def _fan(task: ForecastTask, test: Backtest, model: str) -> pl.DataFrame:
     return frame.with_columns(
         pl.Series("actual", np.repeat(actual.reshape(-1), len(FAN_LEVELS))).fill_nan(None)
     )
+
+
+def _history(task: ForecastTask) -> pl.DataFrame:
+    """Return ``series_id, time, actual`` of the last context before the test of the series of the fans."""
+    frames = [pl.DataFrame(schema={"series_id": pl.String, "time": pl.Datetime("us"), "actual": pl.Float64})]
+    for number in np.unique(task.test.series[task.test.series < MAX_SERIES]).tolist():
+        end = int(task.test_begins[number])
+        steps = slice(max(end - task.context_length, 0), end)
+        actual = task.series.target(number)[steps].astype(np.float64)
+        frames.append(
+            pl.DataFrame(
+                {
+                    "series_id": [task.series.ids[number]] * len(actual),
+                    "time": task.series.times(number)[steps],
+                    "actual": pl.Series(actual).fill_nan(None),
+                }
+            )
+        )
+    return pl.concat(frames)
 
 
 def _warnings(

@@ -1,4 +1,4 @@
-"""Forecasts of some series as fans, with what came on top."""
+"""Forecasts of some series as fans: what came before, and what came on top."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ LEGEND = (
 )
 NUM_SERIES = 6
 MOST_STEPS = 36
+# Steps of a chart, history included; where fans leave less room, history has as many steps as they.
+MOST_SHOWN = 64
 LEFT, RIGHT, HEIGHT, ABOVE, BELOW = 46, 12, 150, 30, 32
 LONGEST_NAME = 34
 
@@ -43,6 +45,7 @@ class Fan:
 class FanChart:
     """One series: its moments, what came at each (None where unobserved), and its fans.
 
+    The moments before the first fan begins are history: the end of what its first forecast could see.
     ``score`` is the CRPS of all its test windows where it was kept; ``error``, which orders the charts, is
     the same, or else the loss of the quantiles that were kept.
     """
@@ -60,7 +63,8 @@ def fan_figure(run: ForecastRun) -> Figure | None:
     if run.fan is None or run.fan.is_empty():
         return None
     rows = {one: run.row(run.forecaster, subset=f"series:{one}") for one in run.fan["series_id"].unique()}
-    charts = fan_charts(run.fan, {one: row["value"] for one, row in rows.items() if row is not None})
+    scores = {one: row["value"] for one, row in rows.items() if row is not None}
+    charts = fan_charts(run.fan, scores, run.history)
     if not charts:
         return None
     many = run.fan["series_id"].n_unique() > len(charts)
@@ -70,9 +74,10 @@ def fan_figure(run: ForecastRun) -> Figure | None:
         else "The best forecast series stands first. "
     )
     reading = (
-        f"The last test windows. At each dashed line the forecaster {run.forecaster!r} knew what came before "
-        "it and nothing after. About half of the dots should lie in the dark band, nine of ten in all three; "
-        f"a fan must be wide where the past says little. {chosen}Each series has its own scale."
+        f"The last test windows, with what came before on the left. At each dashed line the forecaster "
+        f"{run.forecaster!r} knew the line up to it and nothing after. About half of the dots should lie in "
+        "the dark band, nine of ten in all three; a fan must be wide where the past says little. "
+        f"{chosen}Each series has its own scale."
     )
 
     def draw(width: float) -> str:
@@ -98,7 +103,9 @@ def fan_figure(run: ForecastRun) -> Figure | None:
     return Figure("forecast-fans", "Forecasts and what came", reading, draw, _numbers(charts), legend=LEGEND)
 
 
-def fan_charts(fan: pl.DataFrame, scores: Mapping[str, float]) -> list[FanChart]:
+def fan_charts(
+    fan: pl.DataFrame, scores: Mapping[str, float], history: pl.DataFrame | None = None
+) -> list[FanChart]:
     """Return the series to show, the best forecast first.
 
     Parameters
@@ -107,11 +114,16 @@ def fan_charts(fan: pl.DataFrame, scores: Mapping[str, float]) -> list[FanChart]
         Rows ``series_id, origin_time, time, step, quantile_level, target, actual``.
     scores
         CRPS of each series, as far as it is known.
+    history
+        Rows ``series_id, time, actual`` before the first window of each series. As many steps are shown at
+        most as a series has here, with those of earlier windows counted in.
     """
+    before = history if history is not None else fan.clear()
     charts = [
         chart
-        for (series_id,), part in fan.group_by("series_id", maintain_order=True)
-        if (chart := _chart_of(str(series_id), part, scores.get(str(series_id)))) is not None
+        for (one,), part in fan.group_by("series_id", maintain_order=True)
+        if (chart := _chart_of(str(one), part, scores.get(str(one)), before.filter(series_id=one)))
+        is not None
     ]
     charts.sort(key=lambda chart: (chart.error, chart.series_id))
     if len(charts) <= NUM_SERIES:
@@ -119,7 +131,9 @@ def fan_charts(fan: pl.DataFrame, scores: Mapping[str, float]) -> list[FanChart]
     return [charts[round(place * (len(charts) - 1) / (NUM_SERIES - 1))] for place in range(NUM_SERIES)]
 
 
-def _chart_of(series_id: str, part: pl.DataFrame, score: float | None) -> FanChart | None:
+def _chart_of(
+    series_id: str, part: pl.DataFrame, score: float | None, history: pl.DataFrame
+) -> FanChart | None:
     """Return the last windows of a series; None where nothing was observed."""
     known = part.drop_nulls("actual")
     if known.is_empty():
@@ -129,8 +143,14 @@ def _chart_of(series_id: str, part: pl.DataFrame, score: float | None) -> FanCha
     starts = part.group_by("origin_time").agg(pl.col("time").min().alias("begin"), pl.col("step").max())
     starts = starts.sort("begin", descending=True).with_columns(pl.col("step").cum_sum().alias("num_steps"))
     kept = starts.filter((pl.col("num_steps") <= MOST_STEPS) | (pl.int_range(pl.len()) == 0))
+    columns = ("time", "actual")
+    came = pl.concat([history.select(columns), part.select(columns)]).unique("time", keep="first")
+    came = came.sort("time")
+    num_before = came.filter(pl.col("time") < kept["begin"].min()).height
+    num_steps = len(came) - num_before
+    most = max(MOST_SHOWN - num_steps, num_steps)
+    came = came[max(num_before - min(most, len(history) or most), 0) :]
     part = part.join(kept.select("origin_time"), on="origin_time", how="semi")
-    came = part.unique(["time"], keep="first").sort("time")
     times, actual = came["time"].to_list(), came["actual"].to_list()
     place = {time: number for number, time in enumerate(times)}
     fans = []
@@ -170,7 +190,7 @@ def _chart(empty: Panel, chart: FanChart) -> None:
 
 
 def _came(panel: Panel, chart: FanChart) -> None:
-    """Draw what came: a line that ends at unobserved steps, and a dot a step."""
+    """Draw what came: a line that ends at unobserved steps, and a dot a step that was forecast."""
     line: list[Point] = []
     for number, value in enumerate(chart.actual):
         if value is None:
@@ -180,7 +200,7 @@ def _came(panel: Panel, chart: FanChart) -> None:
             line.append(panel.at(number, value))
     panel.drawing.path(line, "mark came")
     for number, (time, value) in enumerate(zip(chart.times, chart.actual, strict=True)):
-        if value is not None:
+        if value is not None and number >= chart.fans[0].begin:
             title = f"{chart.series_id}, {_moment(time)}: {compact(value)}"
             panel.drawing.dot(panel.at(number, value), "mark fill-ink", radius=1.8, title=title)
 
@@ -197,23 +217,26 @@ def _level(panel: Panel, fan: Fan, level: float) -> list[Point]:
 
 
 def _marks(chart: FanChart, width: float) -> tuple[list[int], list[str]]:
-    """Return places on the horizontal axis with their moments: where fans begin; the middle of a single fan.
+    """Return places on the horizontal axis with their moments: where history and fans begin.
 
-    Labels are left out where there is no room.
+    A single fan without history has its begin and middle. Labels are left out where there is no room, that of
+    the history first.
     """
     places = [fan.begin for fan in chart.fans]
-    if len(places) == 1:
+    if places == [0]:
         places = sorted({0, len(chart.times) // 2})
+    elif places[0] > 0:
+        places.append(0)
     moments = [chart.times[place] for place in places]
-    has_hours = any(b - a < timedelta(days=1) for a, b in pairwise(moments))
+    has_hours = any(abs(b - a) < timedelta(days=1) for a, b in pairwise(chart.times))
     form, room = ("%d %b %H h", 72.0) if has_hours else ("%d %b", 48.0)
     labels: list[str] = []
-    free = 0.0
+    taken: list[float] = []
     for place, moment in zip(places, moments, strict=True):
         middle = width * (place + 0.6) / len(chart.times)
-        fits = middle >= free and middle + room / 2 <= width + RIGHT
+        fits = all(abs(middle - other) >= room for other in taken) and middle + room / 2 <= width + RIGHT
         labels.append(moment.strftime(form) if fits else "")
-        free = middle + room if fits else free
+        taken += [middle] if fits else []
     return places, labels
 
 

@@ -18,6 +18,7 @@ PAIRED_FILE = "paired.parquet"
 BY_STEP_FILE = "by_step.parquet"
 PIT_FILE = "pit.parquet"
 FAN_FILE = "fan.parquet"
+HISTORY_FILE = "fan_history.parquet"
 LOSSES_FILE = "diffusion_loss.parquet"
 
 
@@ -26,8 +27,8 @@ class ForecastRun:
     """One run of a forecaster with its evaluation.
 
     Parts that do not exist are None: ``paired`` holds the forecaster minus each baseline, ``by_step`` scores
-    by step ahead, ``pit`` histograms, ``fan`` quantiles of test windows with what came, ``losses`` the
-    network's loss by strength of the noise.
+    by step ahead, ``pit`` histograms, ``fan`` quantiles of test windows with what came, ``history`` what
+    came before the first of them, ``losses`` the network's loss by strength of the noise.
     """
 
     trained: Trained
@@ -35,6 +36,7 @@ class ForecastRun:
     by_step: pl.DataFrame | None = None
     pit: pl.DataFrame | None = None
     fan: pl.DataFrame | None = None
+    history: pl.DataFrame | None = None
     losses: pl.DataFrame | None = None
 
     @property
@@ -105,6 +107,7 @@ def read_forecast_run(run_dir: Path | None, settings: Settings) -> ForecastRun:
         by_step=_read(evaluation / BY_STEP_FILE),
         pit=_read(evaluation / PIT_FILE),
         fan=_read(evaluation / FAN_FILE),
+        history=_read(evaluation / HISTORY_FILE),
         losses=_read(evaluation / LOSSES_FILE),
     )
 

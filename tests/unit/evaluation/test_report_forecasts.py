@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from html import unescape
 
 import polars as pl
 import pytest
 from forecast_report_example import (
+    BEGIN,
     FORECASTER,
     MODELS,
     NUM_SERIES,
     NUM_STEPS,
     example_fan,
     example_forecast_run,
+    example_history,
 )
 from report_example import example_query
 
@@ -21,7 +24,7 @@ import edpipe
 from edpipe.evaluation.forecast import evaluate
 from edpipe.evaluation.report import forecast_run, write_report
 from edpipe.evaluation.report.forecast_calibration import RIGHT
-from edpipe.evaluation.report.forecast_fan import MOST_STEPS, fan_charts
+from edpipe.evaluation.report.forecast_fan import MOST_SHOWN, MOST_STEPS, fan_charts
 from edpipe.families import tsdiff_evaluation
 from edpipe.training.run import TrainingRun
 
@@ -62,7 +65,7 @@ def words(html: str) -> str:
 
 
 def test_files_and_the_band_of_the_gate_are_those_of_the_evaluation():
-    for name in ("PAIRED_FILE", "BY_STEP_FILE", "PIT_FILE", "FAN_FILE"):
+    for name in ("PAIRED_FILE", "BY_STEP_FILE", "PIT_FILE", "FAN_FILE", "HISTORY_FILE"):
         assert getattr(forecast_run, name) == getattr(evaluate, name)
     assert forecast_run.LOSSES_FILE == tsdiff_evaluation.LOSSES_FILE
     assert RIGHT == evaluate.COVERAGE_BAND
@@ -133,12 +136,58 @@ def test_fans_show_the_last_windows_of_series_from_the_best_to_the_worst():
     assert [chart.error for chart in charts] == sorted(chart.error for chart in charts)
     assert len(charts) < NUM_SERIES
     chart = charts[0]
-    assert len(chart.times) == MOST_STEPS // NUM_STEPS * NUM_STEPS
+    assert len(chart.times) == fan["time"].n_unique()  # windows before those shown are history
+    assert len(chart.times) <= MOST_SHOWN
     assert chart.times[-1] == fan["time"].max()
-    assert [one.begin for one in chart.fans] == [0, NUM_STEPS]
+    assert [one.begin for one in chart.fans] == [2 * NUM_STEPS, 3 * NUM_STEPS]
+    assert len(chart.fans) == MOST_STEPS // NUM_STEPS
     assert chart.actual.count(None) == 1
     truth = dict(fan.filter(pl.col("series_id") == chart.series_id).select("time", "actual").rows())
     assert chart.actual == [truth[time] for time in chart.times]
+
+
+@pytest.mark.parametrize(
+    ("num_windows", "num_steps", "shown"),
+    [
+        (1, 10, 10),
+        (1, 100, MOST_SHOWN - NUM_STEPS),
+        (2, 30, 30),
+        (4, 1_000, MOST_SHOWN - 2 * NUM_STEPS),
+    ],
+)
+def test_before_the_fans_stands_a_context_at_most_and_no_more_than_leaves_the_fans_their_room(
+    num_windows, num_steps, shown
+):
+    fan = example_fan(num_series=1).filter(pl.col("time") < BEGIN + timedelta(days=num_windows * NUM_STEPS))
+    history = example_history(num_series=1, num_steps=num_steps)
+    (chart,) = fan_charts(fan, {}, history)
+    assert chart.fans[0].begin == shown
+    assert chart.times == sorted(chart.times)
+    came = pl.concat([history.select("time", "actual"), fan.select("time", "actual")]).unique("time")
+    truth = dict(came.rows())
+    assert chart.actual == [truth[time] for time in chart.times]
+    assert chart.times == sorted(truth)[-len(chart.times) :]
+
+
+def test_long_fans_keep_half_of_the_room():
+    fan = example_fan(num_series=1).with_columns(origin_time=pl.lit(BEGIN), step=pl.col("time").rank("dense"))
+    (chart,) = fan_charts(fan, {}, example_history(num_series=1, num_steps=1_000))
+    assert len(chart.fans) == 1
+    assert chart.fans[0].begin == 4 * NUM_STEPS
+    assert len(chart.times) == 2 * 4 * NUM_STEPS
+
+
+def test_history_is_a_line_and_what_came_in_the_windows_has_dots(write, tmp_path):
+    run = example_forecast_run(tmp_path)
+    figure = section(write(run), "forecast-fans").split('class="narrow"')[0]
+    panels = 6
+    (most_steps, unobserved) = (MOST_STEPS // NUM_STEPS * NUM_STEPS, 1)
+    assert figure.count("<circle") == panels * (most_steps - unobserved)
+    first = re.search(r'<path class="mark came" d="M([^"]*)"', figure)
+    dots = [float(x) for x in re.findall(r'<circle class="mark fill-ink" cx="([^"]*)"', figure)]
+    assert float(first[1].split()[0]) < min(dots)
+    (run / "evaluation" / "fan_history.parquet").unlink()  # an evaluation of an earlier version
+    assert "forecast-fans" in write(run)
 
 
 def test_without_scores_of_series_the_quantiles_order_the_fans():
@@ -167,6 +216,7 @@ def test_bands_are_nested_and_end_before_the_next_window_begins(write, tmp_path)
 def test_each_origin_is_marked_with_its_moment(hours, label, write, tmp_path):
     run = example_forecast_run(tmp_path)
     example_fan(hours=hours).write_parquet(run / "evaluation" / "fan.parquet")
+    example_history(hours=hours).write_parquet(run / "evaluation" / "fan_history.parquet")
     figure = section(write(run), "forecast-fans")
     assert f">{label}<" in figure
     assert figure.split('class="narrow"')[0].count('class="guide"') == 6 * (MOST_STEPS // NUM_STEPS)
@@ -181,6 +231,7 @@ def test_a_single_window_has_the_moments_of_its_begin_and_middle(hours, labels, 
     fan.filter(pl.col("origin_time") == fan["origin_time"].min()).write_parquet(
         run / "evaluation" / "fan.parquet"
     )
+    (run / "evaluation" / "fan_history.parquet").unlink()
     figure = section(write(run), "forecast-fans")
     assert all(f">{label}<" in figure for label in labels)
 

@@ -138,6 +138,20 @@ def test_the_fan_holds_quantiles_and_what_came(done, tmp_path):
     assert sorted(steps["step"].unique()) == list(range(1, 8))
 
 
+def test_before_the_fans_a_context_of_each_series_is_kept(done, tmp_path):
+    history = pl.read_parquet(tmp_path / "evaluation" / "fan_history.parquet")
+    fan = pl.read_parquet(tmp_path / "evaluation" / "fan.parquet")
+    assert history.select("series_id", "time").is_unique().all()
+    for (name,), part in history.group_by("series_id"):
+        number = TASK.series.ids.index(name)
+        begin = int(TASK.test_begins[number])
+        np.testing.assert_allclose(
+            part["actual"], TASK.series.target(number)[begin - TASK.context_length : begin], rtol=1e-6
+        )
+        assert part["time"].max() == fan.filter(series_id=name)["origin_time"].min()
+    assert set(history["series_id"]) == set(TASK.series.ids)
+
+
 def test_each_half_is_corrected_by_the_other():
     forecasts, truth = oracle("valid", spread=0.05), TASK.truth(TASK.valid)
     fold = folds(forecasts)
