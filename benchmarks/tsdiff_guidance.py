@@ -7,6 +7,7 @@ trained on a published set, DIR holds the files of the sets. The published sampl
 calls of the network each: an ancestral step, then the gradient at the values it led to. Ours asks once a
 step, at the values before it. Seconds are those of the processor, one thread; the scale of each sampler is
 the best of a few on the same windows, so look at `valid` to choose and at `test` with `--scales` to report.
+A student of one step, where `--student` names one, has a row too.
 Writes `benchmarks/results/tsdiff_guidance.csv`.
 """
 
@@ -37,7 +38,14 @@ from edpipe.evaluation.forecast.metrics import window_scores
 from edpipe.prediction.forecast import load_forecaster
 from models.batches import WindowBatch
 from models.diffusion import DDIM, DDPM, DPMSolver2M, Sampler, VariancePreserving, normal_like
-from models.tsdiff import TSDiff, guided_sample, refine, representative_step
+from models.tsdiff import (
+    ConditionalForecaster,
+    SeriesDiffusion,
+    TSDiff,
+    guided_sample,
+    refine,
+    representative_step,
+)
 from models.tsdiff.conditions import observed_condition
 from models.tsdiff.guidance import log_likelihood, spread_levels
 from models.tsdiff.guided import frozen
@@ -114,6 +122,12 @@ def forecasters(model: TSDiff, num_samples: int, scales: dict[str, list[float]])
     return found
 
 
+def in_one_step(student: SeriesDiffusion, num_samples: int, batch: WindowBatch) -> Tensor:
+    """Return paths of the future from one call of the network each."""
+    assert isinstance(student, ConditionalForecaster)
+    return student.sample(batch, num_samples, 1, torch.Generator().manual_seed(0), is_antithetic=True)
+
+
 def refinements(
     model: TSDiff, base: Tensor, step: int, num_samples: int, step_sizes: list[float]
 ) -> dict[str, Forecast]:
@@ -166,6 +180,9 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=16)
     parser.add_argument("--scales", default="1,4,16,64", help="of the quantile and mean-square guidance")
     parser.add_argument("--step-sizes", default="0.1", help="of the refinement")
+    parser.add_argument(
+        "--student", type=Path, help="`tsdiff.pt` of a one-step student, trained on the same set"
+    )
     parser.add_argument("--only", default="", help="forecasts whose name contains this")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
@@ -193,6 +210,9 @@ def main() -> None:
     )
     print(f"seasonal naive is refined at the diffusion step {step}", flush=True)
     named = {"seasonal naive": lambda _: base, **named}
+    if options.student is not None:
+        student = load_forecaster(options.student)
+        named["one-step student"] = partial(in_one_step, student.members[0], options.samples)
     step_sizes = [float(size) for size in options.step_sizes.split(",")]
     named |= refinements(model, base, step, options.samples, step_sizes)
     table = measure(task, windows, batch, named, options.only)
