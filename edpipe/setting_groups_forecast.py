@@ -63,6 +63,10 @@ class TSDiffSettings(Strict):
     calendar: bool = Field(
         default=True, description="Whether a flow is told hour and weekday, or time of year, of each step."
     )
+    transform: Literal["none", "sqrt", "log1p"] = Field(
+        default="none",
+        description="What values of at least 0 become before a network told the past sees them.",
+    )
     scaling: Literal["context_mean", "series_mean", "standard", "robust"] = Field(
         default="context_mean", description="Rule for location and scale of a window."
     )
@@ -139,6 +143,14 @@ class TSDiffSettings(Strict):
             raise ValueError(
                 "a flow starts from a prior or around a center; set center to none for "
                 f"prior {self.prior}, or prior to white for center {self.center}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _transform_is_for_the_told(self) -> Self:
+        if self.transform != "none" and self.model == "unconditional":
+            raise ValueError(
+                f"transform {self.transform} is for models that are told the past; set it to none"
             )
         return self
 

@@ -13,6 +13,7 @@ from edpipe.datasets.forecasts import Forecasts
 from edpipe.datasets.series import Holes, SeriesSet
 from edpipe.datasets.series_batches import WindowEncoder
 from edpipe.datasets.series_scaling import ScaleRule, Scaling
+from edpipe.datasets.series_transform import Transform, restored, transformed
 from edpipe.datasets.series_windows import Windows, WindowShape
 from edpipe.errors import SettingsError, TrainingError
 from edpipe.evaluation.forecast.calibration import Calibration, calibration_from_dict
@@ -66,6 +67,8 @@ class TrainedForecaster:
         Correction of the spread; None leaves it.
     data
         Source, grain, measure, frequency, season, bounds and fingerprint of what it was trained on.
+    transform
+        What values become before the networks see them.
     """
 
     members: tuple[SeriesDiffusion, ...]
@@ -74,6 +77,7 @@ class TrainedForecaster:
     sampling: Sampling
     calibration: Calibration | None
     data: dict[str, Any]
+    transform: Transform = "none"
 
     @property
     def is_conditional(self) -> bool:
@@ -139,6 +143,7 @@ def load_forecaster(path: Path) -> TrainedForecaster:
         sampling=Sampling(**content["sampling"]),
         calibration=calibration_from_dict(calibration) if calibration else None,
         data=data,
+        transform=content["transform"],
     )
 
 
@@ -177,11 +182,13 @@ def forecast_windows(
     # A series' own size counts only where its context says too little; it is measured before any origin.
     ends = series.lengths.copy()
     np.minimum.at(ends, windows.series, windows.origins)
-    encoder = WindowEncoder(series, trained.shape, Scaling.fit(series, ends, trained.scaling))
+    seen = transformed(series, trained.transform)
+    encoder = WindowEncoder(seen, trained.shape, Scaling.fit(seen, ends, trained.scaling))
     parts = []
     for begin in range(0, len(windows), WINDOWS_AT_ONCE):
         part = windows.take(slice(begin, begin + WINDOWS_AT_ONCE))
-        parts.append(_paths(trained, encoder.encode(part, with_future=False), [seed, begin]))
+        paths = _paths(trained, encoder.encode(part, with_future=False), [seed, begin])
+        parts.append(restored(paths, trained.transform))
         if on_windows is not None:
             on_windows(len(part))
     shape = (0, trained.sampling.num_samples, trained.shape.prediction_length)

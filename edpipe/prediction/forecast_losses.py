@@ -9,6 +9,7 @@ import polars as pl
 from edpipe.datasets.series import SeriesSet
 from edpipe.datasets.series_batches import WindowEncoder
 from edpipe.datasets.series_scaling import Scaling
+from edpipe.datasets.series_transform import transformed
 from edpipe.datasets.series_windows import Windows
 from edpipe.prediction.forecast import TrainedForecaster
 
@@ -36,7 +37,8 @@ def diffusion_losses(
     ends = series.lengths.copy()
     for number, origin in zip(windows.series, windows.origins, strict=True):
         ends[number] = min(ends[number], origin)
-    encoder = WindowEncoder(series, trained.shape, Scaling.fit(series, ends, trained.scaling))
+    seen = transformed(series, trained.transform)
+    encoder = WindowEncoder(seen, trained.shape, Scaling.fit(seen, ends, trained.scaling))
     batch = encoder.encode(windows, with_future=True)
     rows: list[tuple[float, float]] = []
     process = trained.members[0].process

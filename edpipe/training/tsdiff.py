@@ -121,6 +121,7 @@ def _write_forecaster(run: TrainingRun, config: NetworkConfig, trained: TrainedF
         "config": config.to_dict(),
         "members": [plain_state(member) for member in trained.members],
         "scaling": trained.scaling,
+        "transform": trained.transform,
         "sampling": asdict(trained.sampling),
         "calibration": None if trained.calibration is None else trained.calibration.to_dict(),
         "data": {**trained.data, "asked": dict(run.data["asked"]), "model": run.options["model"]},

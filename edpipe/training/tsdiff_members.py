@@ -15,6 +15,7 @@ from edpipe.datasets.forecast_task import ForecastTask
 from edpipe.datasets.series_batches import WindowDataModule
 from edpipe.datasets.series_scaling import Scaling
 from edpipe.datasets.series_source import SourcedTask
+from edpipe.datasets.series_transform import transformed
 from edpipe.errors import TrainingError
 from edpipe.setting_groups_forecast import TSDiffSettings
 from edpipe.settings import Settings
@@ -167,9 +168,10 @@ class MemberTraining:
         keeper = EpochKeeper(
             folder, TSDiffEpoch, patience=asked.patience, num_epochs=stage.num_epochs, on_epoch=log
         )
+        seen = replace(task, series=transformed(task.series, asked.transform))
         data = WindowDataModule(
-            task,
-            Scaling.fit(task.series, task.train_ends, asked.scaling),
+            seen,
+            Scaling.fit(seen.series, seen.train_ends, asked.scaling),
             batch_size=asked.batch_size,
             batches_per_epoch=asked.batches_per_epoch,
             seed=stage.seed,

@@ -12,6 +12,7 @@ import torch
 
 from edpipe.datasets.calendar_features import num_calendar_features
 from edpipe.datasets.series_source import SourcedTask
+from edpipe.errors import SettingsError
 from edpipe.prediction.forecast import Sampling, TrainedForecaster
 from edpipe.setting_groups_forecast import TSDiffSettings
 from edpipe.settings import Settings
@@ -27,6 +28,7 @@ RECIPE: Final = 3
 # Settings besides the network's that change the weights or what is drawn from them.
 OPTIONS: Final = (
     "model",
+    "transform",
     "scaling",
     "batch_size",
     "batches_per_epoch",
@@ -64,6 +66,7 @@ ASKED: Final = (
 def plan_tsdiff(settings: Settings, sourced: SourcedTask) -> tuple[TrainingRun, NetworkConfig]:
     """Return the run that would be made, and its network."""
     asked, task = settings.tsdiff, sourced.task
+    _refuse_transform(asked, sourced)
     config = network_config(asked, sourced)
     options: dict[str, Any] = {name: getattr(asked, name) for name in OPTIONS}
     options |= {"seed": settings.seed}
@@ -152,6 +155,20 @@ def network_config(asked: TSDiffSettings, sourced: SourcedTask) -> NetworkConfig
     )
 
 
+def _refuse_transform(asked: TSDiffSettings, sourced: SourcedTask) -> None:
+    """Refuse to transform series that may hold values below 0."""
+    minimum = sourced.sourced.minimum
+    if asked.transform != "none" and (minimum is None or minimum < 0):
+        raise SettingsError(
+            "The series cannot be transformed.",
+            where="`tsdiff.transform`",
+            found=f"{asked.transform}, and values that may be below 0",
+            expected="counts or shares, which are at least 0",
+            next_step="Set `tsdiff.transform` to none.",
+            state="Nothing was written.",
+        )
+
+
 def untuned(
     asked: TSDiffSettings, sourced: SourcedTask, members: Sequence[SeriesDiffusion]
 ) -> TrainedForecaster:
@@ -163,4 +180,5 @@ def untuned(
         sampling=Sampling(asked.num_samples, max(asked.num_steps, 1), asked.guidance, asked.guidance_scale),
         calibration=None,
         data=data_facts(sourced),
+        transform=asked.transform,
     )

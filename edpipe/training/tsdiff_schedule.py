@@ -9,6 +9,7 @@ import torch
 from edpipe.datasets.forecast_task import ForecastTask
 from edpipe.datasets.series_batches import WindowEncoder
 from edpipe.datasets.series_scaling import Scaling
+from edpipe.datasets.series_transform import transformed
 from edpipe.datasets.series_windows import all_windows
 from edpipe.errors import TrainingError
 from edpipe.setting_groups_forecast import TSDiffSettings
@@ -49,7 +50,8 @@ def best_schedule(asked: TSDiffSettings, task: ForecastTask) -> ScheduleScore:
     windows = all_windows(
         task.train_ends, prediction_length=task.prediction_length, min_history=task.context_length
     )
-    encoder = WindowEncoder(task.series, task.shape, Scaling.fit(task.series, task.train_ends, asked.scaling))
+    series = transformed(task.series, asked.transform)
+    encoder = WindowEncoder(series, task.shape, Scaling.fit(series, task.train_ends, asked.scaling))
     batch = encoder.encode(some_windows(windows, SCHEDULE_WINDOWS), with_future=True)
     whole = batch.scaled()[0][batch.observed.all(1), :, 0]
     if not len(whole):

@@ -13,7 +13,8 @@ from series_data import sourced, tiny
 
 from edpipe.datasets.frequency import Ints
 from edpipe.datasets.series_source import SourcedTask
-from edpipe.errors import TrainingError
+from edpipe.datasets.series_transform import transformed
+from edpipe.errors import SettingsError, TrainingError
 from edpipe.evaluation.forecast.calibration import QuantileOffsets, SpreadFactor
 from edpipe.evaluation.forecast.metrics import mean_weighted_quantile_loss, window_scores
 from edpipe.prediction.forecast import forecast_windows, load_forecaster
@@ -171,6 +172,32 @@ def test_a_refitted_network_is_trained_as_long_as_was_best_and_judged_by_the_fir
     refit = pl.read_csv(run.run_dir / "member-0" / "refit" / "curves.csv")
     assert len(refit) == run.best_epoch + 1
     assert pl.read_csv(run.curves_path).equals(pl.read_csv(first.curves_path))
+
+
+def test_a_transform_is_as_if_the_series_came_transformed_and_forecasts_were_put_back(settings):
+    asked = tiny(settings, max_epochs=1, num_steps=2, calibration="none", transform="sqrt")
+    found = sourced(asked)
+    trained = load_forecaster(train_tsdiff(asked, sourced=found).run_dir)
+    seen = transformed(found.task.series, "sqrt")
+    by_hand = replace(found, task=replace(found.task, series=seen), fingerprint="roots")
+    plain = tiny(settings, max_epochs=1, num_steps=2, calibration="none")
+    other = load_forecaster(train_tsdiff(plain, sourced=by_hand).run_dir)
+    for name, value in trained.members[0].state_dict().items():
+        torch.testing.assert_close(value, other.members[0].state_dict()[name], rtol=0, atol=0)
+    windows = found.task.test
+    ours = forecast_windows(trained, found.task.series, windows, seed=1)
+    theirs = forecast_windows(other, seen, windows, seed=1)
+    np.testing.assert_allclose(ours.values, np.square(theirs.values), rtol=1e-6)
+
+
+def test_values_below_zero_take_no_transform(settings):
+    asked = tiny(settings, transform="log1p")
+    found = sourced(asked)
+    below = replace(found, sourced=replace(found.sourced, minimum=None))
+    with pytest.raises(SettingsError, match="cannot be transformed"):
+        train_tsdiff(asked, sourced=below)
+    with pytest.raises(ValueError, match="told the past"):
+        TSDiffSettings(model="unconditional", transform="sqrt")
 
 
 def test_forecasts_of_a_loaded_run_are_the_same_each_time_and_never_negative(asked):
