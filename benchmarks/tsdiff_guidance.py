@@ -36,6 +36,7 @@ from edpipe.datasets.series_windows import Windows
 from edpipe.evaluation.forecast.baselines.naive import seasonal_naive
 from edpipe.evaluation.forecast.metrics import window_scores
 from edpipe.prediction.forecast import load_forecaster
+from edpipe.training.tsdiff_validation import some_windows
 from models.batches import WindowBatch
 from models.diffusion import DDIM, DDPM, DPMSolver2M, Sampler, VariancePreserving, normal_like
 from models.tsdiff import (
@@ -51,6 +52,8 @@ from models.tsdiff.guidance import log_likelihood, spread_levels
 from models.tsdiff.guided import frozen
 
 RESULTS = Path(__file__).resolve().parent / "results" / "tsdiff_guidance.csv"
+# Validation windows that tell which diffusion step stands for all of them.
+STEP_WINDOWS = 200
 Forecast = Callable[[WindowBatch], Tensor]
 
 
@@ -205,9 +208,8 @@ def main() -> None:
     naive = seasonal_naive(spread="none")
     naive.fit(task)
     base = torch.from_numpy(naive.predict(task.series, windows).values[:, :1].copy())
-    step = representative_step(
-        model, [encoder.encode(task.valid, with_future=True)], torch.Generator().manual_seed(0)
-    )
+    judged = encoder.encode(some_windows(task.valid, STEP_WINDOWS), with_future=True)
+    step = representative_step(model, [judged], torch.Generator().manual_seed(0))
     print(f"seasonal naive is refined at the diffusion step {step}", flush=True)
     named = {"seasonal naive": lambda _: base, **named}
     if options.student is not None:
