@@ -86,7 +86,7 @@ def with_means(table: pl.DataFrame) -> pl.DataFrame:
         low=pl.col("value").min(),
         high=pl.col("value").max(),
         seconds=pl.col("seconds").mean(),
-        limits=pl.format("{} seeds; {}", pl.len(), pl.col("limits").first()),
+        limits=pl.format("seeds: {}; {}", pl.len(), pl.col("limits").first()),
     )
     return pl.concat([table, means.select(table.columns)])
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 
 def closest(key: str, known: list[str]) -> str:
@@ -34,6 +34,15 @@ class Strict(BaseModel):
     def _suggest_known_keys(cls, data: Any) -> Any:
         refuse_unknown(data, list(cls.model_fields))
         return data
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _split_lists(cls, value: Any, info: ValidationInfo) -> Any:
+        """Read ``a,b`` where a list is expected: flags are text."""
+        field = cls.model_fields[str(info.field_name)]
+        if not isinstance(value, str) or get_origin(field.annotation) is not tuple:
+            return value
+        return [part.strip() for part in value.split(",") if part.strip()]
 
 
 class IngestSettings(Strict):

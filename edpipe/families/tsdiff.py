@@ -65,12 +65,13 @@ class TSDiffFamily:
 
     def evaluate(self, settings: Settings, run: TrainingRun) -> Evaluated:
         """Score the forecaster beside the baselines on validation and test windows, and register it."""
-        from edpipe.families.tsdiff_evaluation import evaluated_run
+        from edpipe.families.tsdiff_evaluation import came_too_late, evaluated_run
         from edpipe.families.tsdiff_registration import register_tsdiff, statements
 
         sourced, evaluation = evaluated_run(settings, run)
         version = register_tsdiff(settings, run, sourced, evaluation)
-        return Evaluated(run, evaluation, version, statements(run, evaluation))
+        words = (*statements(run, evaluation), *came_too_late(settings, evaluation))
+        return Evaluated(run, evaluation, version, words)
 
     def rescore(
         self, settings: Settings, champion: ModelVersion, candidate: ModelVersion

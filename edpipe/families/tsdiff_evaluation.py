@@ -90,6 +90,19 @@ def evaluated_run(settings: Settings, run: TrainingRun) -> tuple[SourcedTask, Ev
     return sourced, evaluation
 
 
+def came_too_late(settings: Settings, evaluation: Evaluation) -> tuple[str, ...]:
+    """Say which forecasters of the settings are not in an evaluation that was stored before."""
+    asked = settings.tsdiff
+    names = [one.name for one in named_forecasters((*asked.baselines, *asked.peers), settings.seed)]
+    missing = [repr(name) for name in names if name not in evaluation.summary["baselines"]]
+    if not missing:
+        return ()
+    return (
+        f"Not in the table: {', '.join(missing)}. Asked for after the test of this run had been opened, "
+        "which is done once: train with another seed (`--set seed=1`), then evaluate beside them.",
+    )
+
+
 def validation_scores_of(
     settings: Settings, champion: ModelVersion, candidate: ModelVersion
 ) -> dict[str, float]:

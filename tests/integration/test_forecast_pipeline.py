@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
+import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import mlflow
 import pandas as pd
 import polars as pl
 import pytest
+from click.testing import Result
+from report_example import example_query
 from series_data import TINY, weekly_frame
+from typer.testing import CliRunner
 
 import edpipe
-from edpipe.errors import RegistryError, TrainingError
+from edpipe.cli import app
+from edpipe.errors import RegistryError, SettingsError, TrainingError
+from edpipe.evaluation.forecast.baselines.gluonts import KINDS, GluontsForecaster
+from edpipe.evaluation.forecast.baselines.named import MADE
+from edpipe.evaluation.report import write_report
 from edpipe.learning import comparison
 from edpipe.settings import Settings, load_settings
 from edpipe.tracking.client import open_client, open_mlflow
@@ -21,10 +31,31 @@ from edpipe.training.run import TrainingRun
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:::mlflow")]
 
+needs_peers = pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in ("gluonts", "statsforecast")),
+    reason="needs gluonts and statsforecast: pip install -e '.[peers]'",
+)
+
 
 def small(home: Path, **given: object) -> Settings:
     tsdiff = {**TINY, "file": str(home.parent / "series.csv"), "max_epochs": 1, "bootstrap": 20, **given}
     return load_settings("smoke", file=home.parent / "edpipe.toml", home=home, progress="none", tsdiff=tsdiff)
+
+
+def command(settings: Settings, *words: str, progress: str = "none", **given: object) -> Result:
+    """Run the command on a home; the double underscore of a setting's group is written as one."""
+    same = {"tsdiff_" + name: value for name, value in settings.tsdiff.model_dump().items()}
+    flags = [
+        part
+        for name, value in {**same, **given}.items()
+        for part in ("--set", f"{name.replace('_', '.', 1)}={_text(value)}")
+    ]
+    home = ["--preset", "smoke", "--progress", progress, "--home", str(settings.home)]
+    return CliRunner().invoke(app, [*home, *flags, *words])
+
+
+def _text(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 @dataclass(frozen=True)
@@ -95,6 +126,46 @@ def test_a_second_run_of_every_step_changes_nothing(done: Whole) -> None:
     assert not edpipe.promote("tsdiff", settings).is_promoted
     assert edpipe.score("tsdiff", settings) == done.scored
     assert {path: path.stat().st_mtime_ns for path in files} == before
+
+
+def test_a_forecaster_asked_for_after_the_test_was_opened_is_said_to_be_missing(done: Whole) -> None:
+    settings = small(done.settings.home, baselines=("ridge", "boosted"))
+    found = edpipe.evaluate("tsdiff", settings)
+    assert "Not in the table: 'boosted_trees'" in found.statements[-1]
+    assert found.evaluation.metrics.equals(done.evaluated.evaluation.metrics)
+
+
+@pytest.mark.parametrize(("peer", "package"), [("auto_ets", "statsforecast"), ("tft", "gluonts")])
+def test_without_the_extra_the_command_says_what_to_install(
+    peer: str, package: str, done: Whole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    found = command(done.settings, "evaluate", "tsdiff", tsdiff_peers=peer)
+    assert isinstance(found.exception, SettingsError)
+    assert f"no package `{package}`" in str(found.exception)
+    assert "pip install -e '.[peers]'" in str(found.exception)
+
+
+@needs_peers
+@pytest.mark.filterwarnings("ignore")
+def test_peers_stand_in_table_and_report_with_progress_and_without_chatter(
+    copy: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind in KINDS:
+        quick = partial(GluontsForecaster, kind, num_epochs=1, batches_per_epoch=2)
+        monkeypatch.setitem(MADE, kind, lambda seed, quick=quick: quick(seed=seed))
+    edpipe.train("tsdiff", copy.model_copy(update={"seed": 5}))
+    names = ("auto_ets", "auto_arima", *KINDS)
+    found = command(copy, "evaluate", "tsdiff", seed=5, tsdiff_peers=",".join(names), progress="log")
+    assert found.exit_code == 0, found.output
+    assert all(name in found.stdout for name in names)
+    told = [line for line in found.stderr.splitlines() if line.startswith("Backtest of file")]
+    assert told[-1].startswith("Backtest of file: done: 8 of 8 models")
+    for noise in ("Warning:", "GPU", "Epoch", "Tip"):
+        assert noise not in found.stderr.replace("\nWarning: ", "\n")
+    run_dir = edpipe.learning.newest_run(copy, "tsdiff", evaluated=True)
+    report = write_report(copy, run_dir=None, forecast_run_dir=run_dir, query=example_query())
+    assert all(name in report.read_text("utf-8") for name in names)
 
 
 def test_the_served_model_forecasts_as_the_command_does(done: Whole) -> None:

@@ -70,6 +70,26 @@ def test_a_value_out_of_range_names_the_setting_and_the_value():
         load_settings(tracing={"dropout": 1.5})
 
 
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("auto_ets,deepar", ("auto_ets", "deepar")),
+        (" auto_ets , deepar ,", ("auto_ets", "deepar")),
+        ("auto_ets", ("auto_ets",)),
+        ("", ()),
+        (["tft"], ("tft",)),
+    ],
+)
+def test_a_list_is_read_from_text_with_commas(given, read):
+    assert load_settings(tsdiff={"peers": given}).tsdiff.peers == read
+
+
+def test_numbers_in_a_list_are_numbers_and_unknown_names_are_refused():
+    assert load_settings(tsdiff={"lags": "7,14"}).tsdiff.lags == (7, 14)
+    with pytest.raises(SettingsError, match=r"tsdiff\.peers(.|\n)*prophet"):
+        load_settings(tsdiff={"peers": "prophet"})
+
+
 def test_an_unknown_preset_is_refused():
     with pytest.raises(SettingsError, match="'smoke'"):
         load_settings("smok")

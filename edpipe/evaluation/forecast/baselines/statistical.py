@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -76,7 +77,9 @@ class StatisticalForecaster(Forecaster):
             return np.full((len(PERCENTS), self._prediction_length), value)
         # Two seasons are the least that tells a season.
         season = self._season if len(known) > 2 * self._season else 1
-        found = self._model(season).forecast(y=known, h=self._prediction_length, level=list(_INTERVALS))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of optimizers, several a window
+            found = self._model(season).forecast(y=known, h=self._prediction_length, level=list(_INTERVALS))
         lows = [np.asarray(found[f"lo-{percent}"]) for percent in reversed(_INTERVALS)]
         highs = [np.asarray(found[f"hi-{percent}"]) for percent in _INTERVALS]
         quantiles = np.stack([*lows, np.asarray(found["mean"]), *highs])
