@@ -61,6 +61,8 @@ UNCONDITIONAL: dict[str, Any] = {
     "max_epochs": 60,
     "patience": 15,
     "num_samples": 100,
+    "guidance": "covariance",
+    "num_steps": 10,
     "is_refitted": False,
 }
 # How a set is cut, and what a flow is trained with there; chosen on validation windows.
@@ -73,7 +75,7 @@ TASKS: dict[str, dict[str, Any]] = {
 }
 FLOWS: dict[str, dict[str, Any]] = {
     # Its series start at no date that is known.
-    "m4_hourly": {"center": "linear", "calendar": False},
+    "m4_hourly": {"center": "linear", "calendar": False, "num_steps": 4},
     # Eight random walks teach little beyond their spread: a small network, few steps.
     "exchange_rate": {
         "center": "linear",
