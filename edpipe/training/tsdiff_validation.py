@@ -15,8 +15,9 @@ from edpipe.evaluation.forecast.metrics import mean_weighted_quantile_loss
 from edpipe.prediction.forecast import TrainedForecaster, forecast_windows
 from models.optimization import OptimizedModule
 
-# Windows and paths that an epoch is judged by: enough to tell epochs apart, few enough to wait for.
-MAX_WINDOWS: Final = 64
+# Windows and paths that an epoch is judged by. A few large series decide the score, so many windows and few
+# paths tell epochs apart better than the other way round.
+MAX_WINDOWS: Final = 192
 NUM_SAMPLES: Final = 16
 # Steps where the settings leave them to be chosen after training.
 VALIDATION_STEPS: Final = 8
