@@ -51,8 +51,8 @@ FREE = {"model": "unconditional"}
 SCHEDULES: dict[str, dict[str, Any]] = {
     "linear, noise": {**FREE, "schedule": "linear"},
     "cosine, velocity": {**FREE, "schedule": "cosine"},
-    "zero terminal, velocity": {**FREE, "schedule": "zero_terminal"},
     "chosen, velocity": {**FREE, "schedule": "chosen"},
+    "zero terminal, velocity": {**FREE, "schedule": "zero_terminal"},
     "sigmoid, velocity": {**FREE, "schedule": "sigmoid"},
     "linear, velocity": {**FREE, "schedule": "linear", "parameterization": "velocity"},
 }
