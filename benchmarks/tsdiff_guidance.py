@@ -109,8 +109,8 @@ def forecasters(model: TSDiff, num_samples: int, scales: dict[str, list[float]])
             )
     samplers: list[tuple[str, Sampler, list[int]]] = [
         ("ddpm", DDPM(), [100]),
-        ("ddim", DDIM(), [50, 20, 10]),
-        ("dpm", DPMSolver2M(), [50, 20, 10]),
+        ("ddim", DDIM(), [50, 20, 10, 5]),
+        ("dpm", DPMSolver2M(), [50, 20, 10, 5]),
     ]
     for name, sampler, all_steps in samplers:
         for num_steps in all_steps:
