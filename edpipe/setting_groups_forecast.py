@@ -113,10 +113,12 @@ class TSDiffSettings(Strict):
         default=0, ge=0, le=1_000, description="Steps of the sampler; 0 is chosen on validation."
     )
     guidance: Literal["covariance", "quantile", "mean_square"] = Field(
-        default="quantile", description="How the past guides the unconditional model."
+        default="covariance", description="How the past guides the unconditional model."
     )
     guidance_scale: float = Field(
-        default=0.0, ge=0, description="Strength of that guidance; 0 is chosen on validation."
+        default=0.0,
+        ge=0,
+        description="Strength of that guidance, where it has one; 0 is chosen on validation.",
     )
     calibration: Literal["spread", "offsets", "none"] = Field(
         default="spread", description="Correction of the spread, fitted on validation windows."

@@ -107,7 +107,8 @@ def open_synthesis(
             state="Nothing was written.",
         )
     chosen = run_dir or newest_unconditional(settings)
-    trained = load_forecaster(chosen)
+    # What a release leaks is told by steps that its networks have not seen.
+    trained = load_forecaster(chosen).before_validation()
     unconditional_members(trained)
     steps = check_length(length, trained.shape.length)
     run = read_run(chosen)

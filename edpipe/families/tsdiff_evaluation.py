@@ -49,8 +49,8 @@ def settings_asked(settings: Settings, asked: Mapping[str, Any]) -> Settings:
 def evaluated_run(settings: Settings, run: TrainingRun) -> tuple[SourcedTask, Evaluation]:
     """Score a run beside the baselines of the settings on the series that it was trained on.
 
-    Validation windows are corrected by what was fitted to other validation windows; test windows by what is
-    kept with the model, fitted to validation alone.
+    Validation windows are forecast by networks that have not seen them, and corrected by what was fitted to
+    other validation windows; test windows by what is kept with the model, fitted to validation alone.
 
     Raises
     ------
@@ -65,7 +65,9 @@ def evaluated_run(settings: Settings, run: TrainingRun) -> tuple[SourcedTask, Ev
         trained = load_forecaster(run.run_dir)
         if part == "test":
             return forecast_windows(trained, task.series, task.test, seed=settings.seed)
-        found = forecast_windows(trained, task.series, task.valid, seed=settings.seed, is_calibrated=False)
+        found = forecast_windows(
+            trained.before_validation(), task.series, task.valid, seed=settings.seed, is_calibrated=False
+        )
         kind = str(run.options["calibration"])
         corrected = cross_fitted(
             found, task.truth(task.valid), lambda forecasts, truth: fit_calibration(kind, forecasts, truth)
@@ -85,7 +87,8 @@ def evaluated_run(settings: Settings, run: TrainingRun) -> tuple[SourcedTask, Ev
     )
     if not (run.run_dir / EVALUATION_FOLDER / LOSSES_FILE).exists():
         windows = some_windows(task.valid, MAX_LOSS_WINDOWS)
-        losses = diffusion_losses(load_forecaster(run.run_dir), task.series, windows, seed=settings.seed)
+        judged = load_forecaster(run.run_dir).before_validation()
+        losses = diffusion_losses(judged, task.series, windows, seed=settings.seed)
         save_frames(run.run_dir, {LOSSES_FILE: losses})
     return sourced, evaluation
 
@@ -117,7 +120,8 @@ def validation_scores_of(
     sourced = sourced_task(settings_asked(settings, run.data["asked"]))
     refuse_changed_data(run, sourced.fingerprint)
     task = sourced.task
-    trained = load_forecaster(settings.runs_dir / champion.run_key)
+    # The candidate's validation steps may be among those that the champion was trained on at last.
+    trained = load_forecaster(settings.runs_dir / champion.run_key).before_validation()
     steps, frequency = trained.shape.prediction_length, str(trained.data["frequency"])
     if frequency != task.series.frequency.name or steps < task.prediction_length:
         raise RegistryError(

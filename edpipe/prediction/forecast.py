@@ -71,6 +71,9 @@ class TrainedForecaster:
         Source, grain, measure, frequency, season, bounds and fingerprint of what it was trained on.
     transform
         What values become before the networks see them.
+    judged
+        The networks as validation windows chose them, before these were trained on too; empty where there
+        was no second training.
     """
 
     members: tuple[SeriesDiffusion, ...]
@@ -80,6 +83,7 @@ class TrainedForecaster:
     calibration: Calibration | None
     data: dict[str, Any]
     transform: Transform = "none"
+    judged: tuple[SeriesDiffusion, ...] = ()
 
     @property
     def is_conditional(self) -> bool:
@@ -93,6 +97,10 @@ class TrainedForecaster:
         found = forecasts.at_least(self.data["minimum"])
         maximum = self.data["maximum"]
         return found if maximum is None else found.map(np.minimum(found.values, np.float32(maximum)))
+
+    def before_validation(self) -> TrainedForecaster:
+        """Return the forecaster whose networks have seen no validation step: for scores on those."""
+        return replace(self, members=self.judged or self.members)
 
     def with_sampling(self, **changes: Any) -> TrainedForecaster:
         """Return the same networks, sampled otherwise."""
@@ -130,22 +138,24 @@ def load_forecaster(path: Path) -> TrainedForecaster:
             next_step="Train again with this version.",
         )
     config = config_from_dict(content["config"])
-    members = []
-    for weights in content["members"]:
+
+    def network(weights: dict[str, Tensor]) -> SeriesDiffusion:
         with torch.random.fork_rng(devices=[]):
             member = build_tsdiff(config)
         member.load_state_dict(weights)
-        members.append(member.eval())
+        return member.eval()
+
     data = dict(content["data"])
     calibration = content["calibration"]
     return TrainedForecaster(
-        members=tuple(members),
+        members=tuple(map(network, content["members"])),
         shape=WindowShape(config.context_length, config.prediction_length, tuple(data["lags"])),
         scaling=content["scaling"],
         sampling=Sampling(**content["sampling"]),
         calibration=calibration_from_dict(calibration) if calibration else None,
         data=data,
         transform=content["transform"],
+        judged=tuple(map(network, content["judged"])),
     )
 
 

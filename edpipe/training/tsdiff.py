@@ -75,7 +75,7 @@ def train_tsdiff(
     trained = chosen(untuned(settings.tsdiff, sourced, networks), sourced.task, settings)
     if settings.tsdiff.is_refitted:
         again = [training.refitted(number, member) for number, member in enumerate(members)]
-        trained = replace(trained, members=tuple(again))
+        trained = replace(trained, members=tuple(again), judged=tuple(networks))
     _write_curves(run.run_dir, keepers)
     _write_forecaster(run, config, trained)
     best = [keeper.best for keeper in keepers if keeper.best is not None]
@@ -120,6 +120,7 @@ def _write_forecaster(run: TrainingRun, config: NetworkConfig, trained: TrainedF
         "format": TSDIFF_FORMAT,
         "config": config.to_dict(),
         "members": [plain_state(member) for member in trained.members],
+        "judged": [plain_state(member) for member in trained.judged],
         "scaling": trained.scaling,
         "transform": trained.transform,
         "sampling": asdict(trained.sampling),

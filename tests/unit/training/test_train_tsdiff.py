@@ -172,6 +172,14 @@ def test_a_refitted_network_is_trained_as_long_as_was_best_and_judged_by_the_fir
     refit = pl.read_csv(run.run_dir / "member-0" / "refit" / "curves.csv")
     assert len(refit) == run.best_epoch + 1
     assert pl.read_csv(run.curves_path).equals(pl.read_csv(first.curves_path))
+    # Scores on validation windows are those of the first training.
+    task, other = sourced(again).task, load_forecaster(first.run_dir)
+    trained = load_forecaster(run.run_dir)
+    for one, is_same in ((trained.before_validation(), True), (trained, False)):
+        found = forecast_windows(one, task.series, task.valid, seed=1).values
+        assert (
+            np.array_equal(found, forecast_windows(other, task.series, task.valid, seed=1).values) == is_same
+        )
 
 
 def test_a_transform_is_as_if_the_series_came_transformed_and_forecasts_were_put_back(settings):
