@@ -14,9 +14,11 @@ Writes `benchmarks/results/tsdiff_guidance.csv`.
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -132,7 +134,12 @@ def in_one_step(student: SeriesDiffusion, num_samples: int, batch: WindowBatch) 
 
 
 def refinements(
-    model: TSDiff, base: Tensor, step: int, num_samples: int, step_sizes: list[float]
+    model: TSDiff,
+    base: Tensor,
+    step: int,
+    num_samples: int,
+    step_sizes: list[float],
+    temperatures: list[float],
 ) -> dict[str, Forecast]:
     """Return refinements of a point forecast, by name: as published, and noised and sampled again."""
     found: dict[str, Forecast] = {}
@@ -141,16 +148,15 @@ def refinements(
             model, batch, num_samples, min(6, at + 1), torch.Generator().manual_seed(0), kind="quantile",
             guidance_scale=2.0, sampler=DPMSolver2M(), base=base, start=at,
         )  # fmt: skip
-    for energy in ("loss", "score"):
-        for method in ("langevin", "maximum_likelihood"):
-            for regularizer in ("mean_square", "quantile"):
-                for step_size in step_sizes:
-                    found[f"refine {energy} {method} {regularizer} step size {step_size:g}"] = (
-                        lambda batch, e=energy, m=method, r=regularizer, s=step_size: refine(
-                            model, batch, base, step=step, num_samples=num_samples, method=m, regularizer=r,
-                            energy=e, step_size=s, generator=torch.Generator().manual_seed(0),
-                        )
-                    )  # fmt: skip
+    ways = [("langevin", temperature) for temperature in temperatures] + [("maximum_likelihood", 0.0)]
+    for energy, (method, temperature), regularizer, step_size in itertools.product(
+        ("loss", "score"), ways, ("mean_square", "quantile"), step_sizes
+    ):
+        name = f"refine {energy} {method} {temperature:g} {regularizer} step size {step_size:g}"
+        found[name] = lambda batch, e=energy, m=method, t=temperature, r=regularizer, s=step_size: refine(
+            model, batch, base, step=step, num_samples=num_samples, method=m, regularizer=r, energy=e,
+            step_size=s, temperature=t, generator=torch.Generator().manual_seed(0),
+        )  # fmt: skip
     return found
 
 
@@ -186,6 +192,10 @@ def main() -> None:
     parser.add_argument(
         "--student", type=Path, help="`tsdiff.pt` of a one-step student, trained on the same set"
     )
+    parser.add_argument(
+        "--temperatures", default="0.01", help="of Langevin refinement; 0.01 is the published one"
+    )
+    parser.add_argument("--season", type=int, help="of the seasonal naive to refine, where not the set's")
     parser.add_argument("--only", default="", help="forecasts whose name contains this")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
@@ -206,7 +216,7 @@ def main() -> None:
         {"published": scales, "quantile": scales, "mean_square": scales, "variance": [1.0, 3.0, 8.0]},
     )
     naive = seasonal_naive(spread="none")
-    naive.fit(task)
+    naive.fit(replace(task, season=options.season or task.season))
     base = torch.from_numpy(naive.predict(task.series, windows).values[:, :1].copy())
     judged = encoder.encode(some_windows(task.valid, STEP_WINDOWS), with_future=True)
     step = representative_step(model, [judged], torch.Generator().manual_seed(0))
@@ -216,7 +226,8 @@ def main() -> None:
         student = load_forecaster(options.student)
         named["one-step student"] = partial(in_one_step, student.members[0], options.samples)
     step_sizes = [float(size) for size in options.step_sizes.split(",")]
-    named |= refinements(model, base, step, options.samples, step_sizes)
+    temperatures = [float(one) for one in options.temperatures.split(",")]
+    named |= refinements(model, base, step, options.samples, step_sizes, temperatures)
     table = measure(task, windows, batch, named, options.only)
     options.results.parent.mkdir(parents=True, exist_ok=True)
     partial_file = options.results.with_suffix(".partial")
