@@ -46,9 +46,12 @@ def refine(
     ] = "langevin",
     regularizer: Annotated[
         str, typer.Option(help="What keeps it near the base: mean_square or quantile.")
-    ] = "mean_square",
+    ] = "quantile",
     iterations: Annotated[int, typer.Option(help="Steps of the refinement.", min=0)] = 20,
-    step_size: Annotated[float, typer.Option(help="Size of each step.")] = 0.1,
+    step_size: Annotated[float, typer.Option(help="Size of each step.")] = 0.3,
+    temperature: Annotated[
+        float, typer.Option(help="Noise of langevin: more gives points more spread.")
+    ] = 0.1,
     strength: Annotated[float, typer.Option(help="Weight of what keeps it near the base.", min=0)] = 1.0,
     run_dir: Annotated[
         Path | None,
@@ -82,6 +85,7 @@ def refine(
         regularizer=cast("Regularizer", regularizer),
         num_iterations=iterations,
         step_size=step_size,
+        temperature=temperature,
         regularization=strength,
     )
     request = open_refinement(_read_base(base), _read(file), settings, how=how, run_dir=run_dir)

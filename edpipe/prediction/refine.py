@@ -43,16 +43,21 @@ class Refining:
     regularizer
         What keeps paths near the base forecast.
     num_iterations, step_size
-        Steps of the descent, and their size.
+        Steps of the descent, and their size. The published one is 0.1; on validation windows of published
+        sets 0.3 was better.
+    temperature
+        How much noise ``langevin`` adds; 1 draws from what the energy describes, 0.01 is the published value.
+        More gives points more spread.
     regularization
         Weight of the regularizer.
     """
 
     num_samples: int = 100
     method: Method = "langevin"
-    regularizer: Regularizer = "mean_square"
+    regularizer: Regularizer = "quantile"
     num_iterations: int = 20
-    step_size: float = 0.1
+    step_size: float = 0.3
+    temperature: float = 0.1
     regularization: float = 1.0
 
 
@@ -94,6 +99,7 @@ def checked(how: Refining) -> Refining:
         ("num_samples", "at least 1", how.num_samples >= 1),
         ("num_iterations", "at least 0", how.num_iterations >= 0),
         ("step_size", "above 0", how.step_size > 0),
+        ("temperature", "at least 0", how.temperature >= 0),
         ("regularization", "at least 0", how.regularization >= 0),
     ):
         if not is_met:
@@ -262,6 +268,7 @@ def _refined(
             regularization=how.regularization,
             num_iterations=how.num_iterations,
             step_size=how.step_size,
+            temperature=how.temperature,
             generator=torch.Generator(device).manual_seed(word),
         )
         drawn.append(found.cpu().numpy())
