@@ -8,7 +8,7 @@ calls of the network each: an ancestral step, then the gradient at the values it
 step, at the values before it. Seconds are those of the processor, one thread; the scale of each sampler is
 the best of a few on the same windows, so look at `valid` to choose and at `test` with `--scales` to report.
 A student of one step, where `--student` names one, has a row too.
-Writes `benchmarks/results/tsdiff_guidance.csv`.
+Writes `benchmarks/results/tsdiff_guidance.csv`, where rows of the same windows, paths and name are replaced.
 """
 
 from __future__ import annotations
@@ -229,9 +229,20 @@ def main() -> None:
     temperatures = [float(one) for one in options.temperatures.split(",")]
     named |= refinements(model, base, step, options.samples, step_sizes, temperatures)
     table = measure(task, windows, batch, named, options.only)
+    rows = table.select(
+        pl.lit(options.set).alias("set"),
+        pl.lit(options.part).alias("part"),
+        pl.lit(options.windows).alias("num_windows"),
+        pl.lit(options.samples).alias("num_samples"),
+        pl.all(),
+    )
+    if options.results.exists():
+        old = pl.read_csv(options.results, schema=rows.schema)
+        keys = ["set", "part", "num_windows", "num_samples", "forecast"]
+        rows = pl.concat([old.join(rows, on=keys, how="anti"), rows])
     options.results.parent.mkdir(parents=True, exist_ok=True)
     partial_file = options.results.with_suffix(".partial")
-    table.with_columns(pl.lit(options.part).alias("part")).write_csv(partial_file, float_precision=5)
+    rows.write_csv(partial_file, float_precision=5)
     partial_file.replace(options.results)
 
 
