@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edpipe.datasets.frequency import Frequency, Ints, Times
+from edpipe.datasets.frequency import Frequency, Times
 
 _DAY_SECONDS: Final = 86_400
 # Waves a day or a year: one alone tells morning from evening, two tell a morning peak from an evening one.
@@ -66,10 +66,3 @@ def _is_coarse(frequency: Frequency) -> bool:
 
 def _is_within_days(frequency: Frequency) -> bool:
     return 0 < frequency.step_seconds < _DAY_SECONDS
-
-
-def times_of_numbers(frequency: Frequency, numbers: Ints) -> Times:
-    """Return the moment on the grid that :meth:`Frequency.number` counts as each number, in its shape."""
-    # The grid of weeks begins on a Monday, all others at the epoch.
-    origin = np.datetime64("1970-01-05" if frequency.name == "weekly" else "1970-01-01", "us")
-    return frequency.times(origin, numbers)

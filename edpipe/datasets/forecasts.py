@@ -84,7 +84,7 @@ class Forecasts:
     @property
     def values(self) -> Singles:
         """Samples or quantiles, whichever there are."""
-        return self.samples if self.samples is not None else self.quantiles  # type: ignore[return-value]  # one is there
+        return self.samples if self.samples is not None else self.quantiles  # type: ignore[return-value]  # __post_init__ refuses neither
 
     @property
     def windows(self) -> Windows:

@@ -85,6 +85,13 @@ class Frequency:
             days = np.busday_offset(np.datetime64("1970-01-01", "D"), number, roll="forward")
         return np.asarray(days.astype(f"datetime64[{UNIT}]") + of_day)
 
+    def times_of(self, numbers: Ints) -> Times:
+        """Return the moment on the grid that :meth:`number` counts as each number, in its shape."""
+        # The grid of weeks begins on a Monday, all others at the epoch.
+        return self.times(
+            np.datetime64("1970-01-05" if self.name == "weekly" else "1970-01-01", "us"), numbers
+        )
+
 
 _MULTIPLES_OF_A_DAY: Final = tuple(24 * day for day in (1, 2, 3, 4, 5, 6, 7, 14, 21, 28))
 _MULTIPLES_OF_A_MONTH: Final = tuple(30 * month for month in range(1, 13))

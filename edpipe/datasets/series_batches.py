@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from edpipe.datasets.calendar_features import calendar_features, times_of_numbers
+from edpipe.datasets.calendar_features import calendar_features
 from edpipe.datasets.forecast_task import ForecastTask
 from edpipe.datasets.frequency import Ints
 from edpipe.datasets.series import SeriesSet
@@ -86,7 +86,7 @@ class WindowEncoder:
         """Return what the calendar says. Shape ``(num_windows, length, num_calendar_features)``."""
         frequency = self.series.frequency
         first = frequency.number(self.series.starts)[0][windows.series] + windows.origins
-        return calendar_features(frequency, times_of_numbers(frequency, first[:, None] + steps))
+        return calendar_features(frequency, frequency.times_of(first[:, None] + steps))
 
     def batches(
         self, windows: Windows, batch_size: int, *, with_future: bool, hidden: Mask | None = None

@@ -6,11 +6,9 @@ from dataclasses import replace
 from typing import Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edpipe.datasets.series import SeriesSet
+from edpipe.datasets.series import SeriesSet, Singles
 
-Singles = NDArray[np.float32]
 Transform = Literal["none", "sqrt", "log1p"]
 # Paths beyond this logarithm would not be numbers any more.
 LARGEST_LOGARITHM: Final = 80.0

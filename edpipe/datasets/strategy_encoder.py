@@ -257,7 +257,7 @@ def _padded(memory: StrategyMemory, examples: Ints) -> Places:
     return tokens.reshape(*examples.shape, -1).astype(np.int64)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[misc, unused-ignore]  # no types
+@numba.njit(cache=True, nogil=True)  # type: ignore[misc, unused-ignore]  # numba's types vary by version
 def _allow(
     section: Any,
     own: Any,

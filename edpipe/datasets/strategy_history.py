@@ -134,7 +134,7 @@ def visit_history(dataset: StrategyDataset, sections: Ints, num_sections: int) -
     return RunningCounts.of(dataset.student, attempt, of_attempt[attempt], [ones], num_sections)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[misc, unused-ignore]  # no types
+@numba.njit(cache=True, nogil=True)  # type: ignore[misc, unused-ignore]  # numba's types vary by version
 def _count_before(
     rows: Any,
     student: Any,

@@ -43,6 +43,7 @@ def register_tsdiff(
             "context, prediction": f"{task.context_length}, {task.prediction_length} steps",
             **({} if is_file else {name: asked[name] for name in ("series", "measure", "min_students")}),
             **run.data["account"],
+            **({"trained at last on": "validation steps too"} if run.options["is_refitted"] else {}),
         },
         splits={
             "train": {"series": task.series.num_series, "windows": num_train},

@@ -43,8 +43,8 @@ class Refining:
     regularizer
         What keeps paths near the base forecast.
     num_iterations, step_size
-        Steps of the descent, and their size. The published one is 0.1; on validation windows of published
-        sets 0.3 was better.
+        Steps of the descent, and their size. The published one is 0.1; on validation windows of M4
+        0.3 was better, on those of exchange rates equal.
     temperature
         How much noise ``langevin`` adds; 1 draws from what the energy describes, 0.01 is the published value.
         More gives points more spread.

@@ -18,8 +18,8 @@ from edpipe.setting_groups_forecast import TSDiffSettings
 from edpipe.settings import Settings
 from edpipe.training.tsdiff_validation import some_windows
 
-# Windows that decide, and that the spread is measured on; more of both take longer than they teach. A guided
-# step costs three times a plain one, and there are more steps.
+# Windows that decide, and that the spread is measured on; more of both take longer than they teach. Guided
+# steps cost several times as much as plain ones, and there are more of them.
 MAX_CHOICE_WINDOWS: Final = 64
 MAX_CALIBRATION_WINDOWS: Final = 256
 MAX_GUIDED_CHOICE_WINDOWS: Final = 24
@@ -44,9 +44,9 @@ def chosen(trained: TrainedForecaster, task: ForecastTask, settings: Settings) -
         windows = some_windows(task.valid, MAX_GUIDED_CHOICE_WINDOWS if is_guided else MAX_CHOICE_WINDOWS)
         truth = task.truth(windows)
         losses = []
+        few = min(asked.num_samples, CHOICE_SAMPLES)
         with track("Choose the sampler", total=len(candidates), unit="ways", mode=settings.progress) as work:
             for candidate in candidates:
-                few = min(asked.num_samples, CHOICE_SAMPLES)
                 found = forecast_windows(
                     candidate.with_sampling(num_samples=few), task.series, windows, seed=settings.seed
                 )

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from edpipe.datasets.calendar_features import calendar_features, num_calendar_features, times_of_numbers
+from edpipe.datasets.calendar_features import calendar_features, num_calendar_features
 from edpipe.datasets.frequency import FREQUENCIES, frequency_named
 from edpipe.datasets.series import SeriesSet
 from edpipe.datasets.series_batches import WindowEncoder
@@ -12,7 +12,7 @@ from edpipe.datasets.series_windows import Windows, WindowShape
 @pytest.mark.parametrize("frequency", FREQUENCIES, ids=lambda frequency: frequency.name)
 def test_numbers_and_moments_of_a_grid_belong_together(frequency):
     numbers = np.arange(-400, 3_000, 7)
-    times = times_of_numbers(frequency, numbers)
+    times = frequency.times_of(numbers)
     again, _ = frequency.number(times)
     np.testing.assert_array_equal(again, numbers)
     features = calendar_features(frequency, times)
@@ -54,7 +54,7 @@ def test_windows_are_told_the_calendar_of_their_own_steps(name):
     batch = WindowEncoder(series, WindowShape(6, 3, ()), scaling).encode(windows, with_future=False)
     for row, (number, origin) in enumerate([(0, 20), (1, 40)]):
         # Months and weeks are told by their beginning; the others by the moment, but for the hour of a day.
-        times = times_of_numbers(
-            frequency, frequency.number(frequency.times(starts[number], np.arange(origin - 6, origin + 3)))[0]
+        times = frequency.times_of(
+            frequency.number(frequency.times(starts[number], np.arange(origin - 6, origin + 3)))[0]
         )
         np.testing.assert_array_equal(batch.calendar[row], calendar_features(frequency, times))

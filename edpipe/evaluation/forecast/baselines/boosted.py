@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +46,8 @@ class BoostedForecaster(Forecaster):
         self._num_rows = num_rows
         self._num_trees = num_trees
         self._seed = seed
-        self._models: list[object] = []
+        # scikit-learn has no types.
+        self._models: list[Any] = []
         self._columns: Ints = np.empty(0, dtype=np.int64)
         self._task: ForecastTask | None = None
         self._scaling: Scaling | None = None
@@ -93,11 +94,7 @@ class BoostedForecaster(Forecaster):
         step = np.broadcast_to(np.arange(length), (len(windows), length))
         inputs, scale, loc = self._inputs(series, windows, step)
         rows = inputs.reshape(-1, inputs.shape[-1])[:, self._columns]
-        # scikit-learn has no types: a model is an object to the checker.
-        found = [
-            model.predict(rows).reshape(len(windows), length)  # type: ignore[attr-defined]
-            for model in self._models
-        ]
+        found = [model.predict(rows).reshape(len(windows), length) for model in self._models]
         quantiles = np.stack(found, axis=1) * scale[:, None, None] + loc[:, None, None]
         return Forecasts.of_quantiles(windows, quantiles, LEVELS)
 
