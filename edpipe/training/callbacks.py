@@ -89,7 +89,7 @@ class EpochKeeper(Callback, Generic[F]):
         num_epochs: int | None = None,
         on_epoch: Callable[[F], None] | None = None,
     ) -> None:
-        self._num_epochs = num_epochs
+        self.num_epochs = num_epochs
         self._run_dir = run_dir
         self._figures = figures
         self._patience = patience
@@ -99,15 +99,15 @@ class EpochKeeper(Callback, Generic[F]):
     @property
     def best(self) -> F | None:
         """The first epoch with the highest score; the last one where their number was decided."""
-        if self._num_epochs is not None:
+        if self.num_epochs is not None:
             return self.epochs[-1] if self.epochs else None
         return max(self.epochs, key=lambda epoch: epoch.score, default=None)
 
     @property
     def is_done(self) -> bool:
         """Whether patience is at its end, or the epochs that were decided."""
-        if self._num_epochs is not None:
-            return len(self.epochs) >= self._num_epochs
+        if self.num_epochs is not None:
+            return len(self.epochs) >= self.num_epochs
         return self.best is not None and len(self.epochs) - 1 - self.best.epoch >= self._patience
 
     def state_dict(self) -> dict[str, Any]:

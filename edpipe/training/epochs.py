@@ -91,8 +91,9 @@ def run_epochs(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         total = batches * settings.max_epochs
-        # Shown after the keeper has the epoch's figures.
-        shown = ShowProgress(family, keeper, progress, total)
+        # Shown after the keeper has the epoch's figures. Where epochs are decided it is a second training.
+        told = family if keeper.num_epochs is None else f"{family} again"
+        shown = ShowProgress(told, keeper, progress, batches * (keeper.num_epochs or settings.max_epochs))
         around = [FiniteLoss(family), *callbacks, keeper, shown]
         trainer = build_trainer(settings, run_dir, max_epochs=settings.max_epochs, callbacks=around)
         ranks = trainer.world_size
