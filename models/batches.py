@@ -167,3 +167,81 @@ class WindowBatch:
     def rows(self, index: Tensor | slice) -> WindowBatch:
         """Return the windows that ``index`` selects, in its order."""
         return WindowBatch(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImpressionBatch:
+    """Target items to score for students, with what each student did before; ragged, never padded.
+
+    A request is one student at one time: its target items share one behavior sequence, which ends strictly
+    before that time. Rows of one request stand beside each other, in the order of requests.
+
+    Attributes
+    ----------
+    target_items
+        Fields of the item to score (the item itself, its KC, its part, ...), each a row of its own
+        vocabulary, int64; 0 is padding, 1 unseen in training. Shape ``(num_rows, num_fields)``.
+    clicked
+        1 where the item was taken up, else 0, float. Shape ``(num_rows,)``.
+    context
+        Numbers about the impression that belong to neither item nor behaviors, standardized, float.
+        Shape ``(num_rows, num_context)``.
+    requests
+        Request of each row, int64, never falling. Shape ``(num_rows,)``.
+    students
+        Number of the student of each request, int64; equal numbers are one student. Shape
+        ``(num_requests,)``.
+    behavior_items
+        The same fields of every behavior, all sequences one after the other, oldest first, int64.
+        Shape ``(num_behaviors, num_fields)``.
+    behavior_outcomes
+        What came of each behavior (right, wrong, finished, ...), int64; 0 is unknown. Shape
+        ``(num_behaviors,)``.
+    behavior_offsets
+        Where the sequence of each request begins, and the end of the last, int64. Shape
+        ``(num_requests + 1,)``.
+    """
+
+    target_items: Tensor
+    clicked: Tensor
+    context: Tensor
+    requests: Tensor
+    students: Tensor
+    behavior_items: Tensor
+    behavior_outcomes: Tensor
+    behavior_offsets: Tensor
+
+    def __post_init__(self) -> None:
+        for name in ("target_items", "behavior_items", "context"):
+            if getattr(self, name).ndim != 2:
+                raise ValueError(f"{name} must have two axes; got {tuple(getattr(self, name).shape)}.")
+        if self.target_items.shape[1] != self.behavior_items.shape[1]:
+            raise ValueError(
+                f"target and behaviors must have equal fields; got {self.target_items.shape[1]} and "
+                f"{self.behavior_items.shape[1]}."
+            )
+        num_rows, num_requests = len(self.target_items), len(self.students)
+        expected = {
+            "clicked": (num_rows,),
+            "requests": (num_rows,),
+            "behavior_outcomes": (len(self.behavior_items),),
+            "behavior_offsets": (num_requests + 1,),
+        }
+        for name, size in expected.items():
+            found = tuple(getattr(self, name).shape)
+            if found != size:
+                raise ValueError(f"{name} must have shape {size}; got {found}.")
+        if len(self.context) != num_rows:
+            raise ValueError(f"context must have {num_rows} rows; got {len(self.context)}.")
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return int(self.target_items.shape[0])
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> ImpressionBatch:
+        """Return the same batch on ``device``."""
+        moved = {
+            field.name: getattr(self, field.name).to(device, non_blocking=non_blocking)
+            for field in fields(self)
+        }
+        return ImpressionBatch(**moved)
