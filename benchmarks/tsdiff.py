@@ -113,7 +113,7 @@ class TrainedOnSeed(Forecaster):
         """Train, choose on validation."""
         sourced = SourcedSeries(task.series, "file", task.minimum, None, {})
         run = train_tsdiff(self._settings, sourced=SourcedTask(task, sourced, task.name))
-        self._trained = load_forecaster(run.run_dir)
+        self._trained = load_forecaster(run.run_dir, accelerator="auto")
         print(f"{self.name}: {dict(run.metrics)}, {run.data['num_steps']} steps, {run.seconds:.0f} s")
 
     def predict(self, series: SeriesSet, windows: Windows) -> Forecasts:

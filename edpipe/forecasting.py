@@ -129,7 +129,7 @@ def open_request(
 
         chosen = champion(settings, MODEL)
         run_dir, version = settings.runs_dir / chosen.run_key, chosen.version
-    trained = load_forecaster(run_dir)
+    trained = load_forecaster(run_dir, accelerator=settings.tsdiff.accelerator)
     asked = settings_asked(settings, trained.data["asked"])
     if series is not None:
         _refuse_unknown_series(series)

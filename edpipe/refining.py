@@ -111,7 +111,7 @@ def open_refinement(
 
     chosen = checked(how or Refining())
     folder = run_dir or unconditional_run(settings)
-    trained = load_forecaster(folder)
+    trained = load_forecaster(folder, accelerator=settings.tsdiff.accelerator)
     refuse_conditional(trained, folder)
     asked = settings_asked(settings, trained.data["asked"])
     if frame is None:

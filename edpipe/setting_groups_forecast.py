@@ -91,6 +91,13 @@ class TSDiffSettings(Strict):
         le=1,
         description="Share of training in which drawn noise widens from the strongest to all; 0 is off.",
     )
+    level_weight: float = Field(
+        default=0.0,
+        ge=0,
+        le=2,
+        description="Training windows of a series are as likely as its mean size to this power; 1 weighs "
+        "series as the CRPS does, 0 all alike.",
+    )
     dropout: float = Field(default=0.0, ge=0, lt=1, description="Share of activations dropped in training.")
     batch_size: int = Field(default=64, ge=1, description="Windows a batch.")
     batches_per_epoch: int = Field(default=128, ge=1, description="Batches an epoch.")

@@ -108,7 +108,7 @@ def open_synthesis(
         )
     chosen = run_dir or newest_unconditional(settings)
     # What a release leaks is told by steps that its networks have not seen.
-    trained = load_forecaster(chosen).before_validation()
+    trained = load_forecaster(chosen, accelerator=settings.tsdiff.accelerator).before_validation()
     unconditional_members(trained)
     steps = check_length(length, trained.shape.length)
     run = read_run(chosen)

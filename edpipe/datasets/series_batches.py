@@ -17,7 +17,14 @@ from edpipe.datasets.forecast_task import ForecastTask
 from edpipe.datasets.frequency import Ints
 from edpipe.datasets.series import SeriesSet
 from edpipe.datasets.series_scaling import Scaling
-from edpipe.datasets.series_windows import Mask, Windows, WindowShape, steps_of, training_windows
+from edpipe.datasets.series_windows import (
+    Mask,
+    Windows,
+    WindowShape,
+    mean_sizes,
+    steps_of,
+    training_windows,
+)
 from models.batches import WindowBatch
 
 # An epoch that no training reaches, for draws that are none of its.
@@ -162,6 +169,9 @@ class WindowDataModule(LightningDataModule):
     min_history
         Steps before the origin of a training window; by default the context. Lags that reach further back
         are unobserved.
+    level_weight
+        Training windows of a series are as likely as its mean size to this power: 0 draws all alike, 1 as
+        the score weighs them.
     """
 
     def __init__(
@@ -173,6 +183,7 @@ class WindowDataModule(LightningDataModule):
         batches_per_epoch: int,
         seed: int,
         min_history: int | None = None,
+        level_weight: float = 0.0,
     ) -> None:
         super().__init__()
         self.encoder = WindowEncoder(task.series, task.shape, scaling)
@@ -181,6 +192,7 @@ class WindowDataModule(LightningDataModule):
         self._batch_size = batch_size
         self._seed = seed
         self._min_history = task.context_length if min_history is None else min_history
+        self._weights = mean_sizes(task.series, task.train_ends) ** level_weight if level_weight else None
 
     def draw(self, epoch: int, rank: int, number: int) -> WindowBatch:
         """Return one training batch; the same for the same numbers."""
@@ -190,6 +202,7 @@ class WindowDataModule(LightningDataModule):
             min_history=self._min_history,
             num_windows=self._batch_size,
             random=np.random.default_rng([self._seed, epoch, rank, number]),
+            weights=self._weights,
         )
         return self.encoder.encode(windows, with_future=True)
 

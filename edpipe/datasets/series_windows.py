@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 from edpipe.datasets.frequency import Ints
 from edpipe.datasets.series import SeriesSet
 
+Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 MissingPattern = Literal["random", "start", "end"]
 MISSING_PATTERNS: Final = ("random", "start", "end")
+# A series of zeros counts this share of the largest, so that every series can be drawn.
+_LEAST_SIZE: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,16 @@ class Windows:
         return Windows(self.series[index], self.origins[index])
 
 
+def mean_sizes(series: SeriesSet, ends: Ints) -> Floats:
+    """Return the mean absolute value of each series before its end, above 0. Shape ``(num_series,)``."""
+    sizes = np.zeros(series.num_series)
+    for number, end in enumerate(ends):
+        known = np.abs(series.target(number)[:end].astype(np.float64))
+        known = known[np.isfinite(known)]
+        sizes[number] = known.mean() if len(known) else 0.0
+    return np.maximum(sizes, max(sizes.max(initial=0.0), 1.0) * _LEAST_SIZE)
+
+
 def training_windows(
     ends: Ints,
     *,
@@ -88,6 +101,7 @@ def training_windows(
     num_windows: int,
     random: np.random.Generator,
     begins: Ints | None = None,
+    weights: Floats | None = None,
 ) -> Windows:
     """Draw windows with replacement, every possible cut point of every series equally likely.
 
@@ -109,6 +123,8 @@ def training_windows(
         Source of the draws.
     begins
         First step that may be an origin, if that is later than ``min_history``. Shape ``(num_series,)``.
+    weights
+        How many times as likely a cut point of each series is, at least 0. Shape ``(num_series,)``.
 
     Raises
     ------
@@ -121,6 +137,10 @@ def training_windows(
         raise ValueError(
             f"no series has {min_history} + {prediction_length} steps before its end; longest {ends.max()}."
         )
+    if weights is not None:
+        chances = count * weights / np.dot(count, weights)
+        series = random.choice(len(count), size=num_windows, p=chances).astype(np.int64)
+        return Windows(series, first[series] + random.integers(0, count[series]))
     drawn = random.integers(0, total, size=num_windows)
     bound = np.cumsum(count)
     series = np.searchsorted(bound, drawn, side="right").astype(np.int64)

@@ -62,7 +62,7 @@ def evaluated_run(settings: Settings, run: TrainingRun) -> tuple[SourcedTask, Ev
     task = sourced.task
 
     def predict(part: Part) -> Forecasts:
-        trained = load_forecaster(run.run_dir)
+        trained = load_forecaster(run.run_dir, accelerator=settings.tsdiff.accelerator)
         if part == "test":
             return forecast_windows(trained, task.series, task.test, seed=settings.seed)
         found = forecast_windows(
@@ -121,7 +121,8 @@ def validation_scores_of(
     refuse_changed_data(run, sourced.fingerprint)
     task = sourced.task
     # The candidate's validation steps may be among those that the champion was trained on at last.
-    trained = load_forecaster(settings.runs_dir / champion.run_key).before_validation()
+    folder, accelerator = settings.runs_dir / champion.run_key, settings.tsdiff.accelerator
+    trained = load_forecaster(folder, accelerator=accelerator).before_validation()
     steps, frequency = trained.shape.prediction_length, str(trained.data["frequency"])
     if frequency != task.series.frequency.name or steps < task.prediction_length:
         raise RegistryError(

@@ -28,7 +28,7 @@ TABLE_VERSION: Final = b"1"
 
 def write_forecasts(settings: Settings, chosen: ModelVersion) -> Path:
     """Write forecasts of each series by a registered version, or find them up to date."""
-    trained = load_forecaster(settings.runs_dir / chosen.run_key)
+    trained = load_forecaster(settings.runs_dir / chosen.run_key, accelerator=settings.tsdiff.accelerator)
     sourced = sourced_series(settings_asked(settings, trained.data["asked"]))
     made_from = MadeFrom(chosen.name, chosen.version, _digest(sourced, trained, settings.seed))
     if is_made_from(settings, FORECASTS, made_from):

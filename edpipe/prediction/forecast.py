@@ -17,6 +17,7 @@ from edpipe.datasets.series_transform import Transform, restored, transformed
 from edpipe.datasets.series_windows import Windows, WindowShape
 from edpipe.errors import SettingsError, TrainingError
 from edpipe.evaluation.forecast.calibration import Calibration, calibration_from_dict
+from edpipe.machine import sampling_device
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 TSDIFF_FILE: Final = "tsdiff.pt"
 TSDIFF_FORMAT: Final = 2
 WINDOWS_AT_ONCE: Final = 64
+# Paths that go through a network together: on a CPU what its caches hold, on a GPU what fills it.
+PATHS_AT_ONCE: Final = 1024
+GUIDED_PATHS_AT_ONCE: Final = 512
+PATHS_AT_ONCE_ON_GPU: Final = 8192
 # Steps of the linear solver at each step of guidance by covariances: more cost more and change little.
 COVARIANCE_ITERATIONS: Final = 3
 
@@ -58,7 +63,7 @@ class TrainedForecaster:
     Attributes
     ----------
     members
-        Networks of one configuration, in evaluation mode, on the CPU unless they are moved.
+        Networks of one configuration, in evaluation mode.
     shape
         What a window holds.
     scaling
@@ -102,13 +107,26 @@ class TrainedForecaster:
         """Return the forecaster whose networks have seen no validation step: for scores on those."""
         return replace(self, members=self.judged or self.members)
 
+    def to(self, device: str) -> TrainedForecaster:
+        """Move the networks, and return this."""
+        for network in (*self.members, *self.judged):
+            network.to(device)
+        return self
+
     def with_sampling(self, **changes: Any) -> TrainedForecaster:
         """Return the same networks, sampled otherwise."""
         return replace(self, sampling=replace(self.sampling, **changes))
 
 
-def load_forecaster(path: Path) -> TrainedForecaster:
+def load_forecaster(path: Path, *, accelerator: str = "cpu") -> TrainedForecaster:
     """Load a forecaster from a run folder or its `tsdiff.pt`; no code in the file is run.
+
+    Parameters
+    ----------
+    path
+        The folder or the file.
+    accelerator
+        Where its networks are put, by Lightning's name: ``auto`` is a GPU if there is one.
 
     Raises
     ------
@@ -147,7 +165,7 @@ def load_forecaster(path: Path) -> TrainedForecaster:
 
     data = dict(content["data"])
     calibration = content["calibration"]
-    return TrainedForecaster(
+    found = TrainedForecaster(
         members=tuple(map(network, content["members"])),
         shape=WindowShape(config.context_length, config.prediction_length, tuple(data["lags"])),
         scaling=content["scaling"],
@@ -157,6 +175,7 @@ def load_forecaster(path: Path) -> TrainedForecaster:
         transform=content["transform"],
         judged=tuple(map(network, content["judged"])),
     )
+    return found.to(sampling_device(accelerator))
 
 
 def forecast_windows(
@@ -265,8 +284,16 @@ def _draw(
 ) -> Tensor:
     from models.tsdiff import ConditionalForecaster, TSDiff
 
+    is_on_cpu = batch.target.device.type == "cpu"
     if isinstance(member, ConditionalForecaster):
-        return member.sample(batch, number, sampling.num_steps, generator, is_antithetic=True)
+        return member.sample(
+            batch,
+            number,
+            sampling.num_steps,
+            generator,
+            is_antithetic=True,
+            rows_at_once=PATHS_AT_ONCE if is_on_cpu else PATHS_AT_ONCE_ON_GPU,
+        )
     if not isinstance(member, TSDiff):
         raise TypeError(f"no way to sample a {type(member).__name__}.")
     from models.diffusion import DDIM, DPMSolver2M
@@ -283,5 +310,6 @@ def _draw(
         # Guidance by covariances is smooth enough for a second order to pay.
         sampler=DPMSolver2M() if sampling.guidance == "covariance" else DDIM(),
         num_iterations=COVARIANCE_ITERATIONS,
+        rows_at_once=GUIDED_PATHS_AT_ONCE if is_on_cpu else PATHS_AT_ONCE_ON_GPU,
     )
     return whole[..., member.config.context_length :]

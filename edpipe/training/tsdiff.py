@@ -11,6 +11,7 @@ import polars as pl
 import torch
 
 from edpipe.datasets.series_source import SourcedTask, sourced_task
+from edpipe.machine import sampling_device
 from edpipe.prediction.forecast import TSDIFF_FILE, TSDIFF_FORMAT, TrainedForecaster
 from edpipe.settings import Settings
 from edpipe.training.callbacks import BEST_FILE, LAST_FILE
@@ -72,7 +73,8 @@ def train_tsdiff(
     members = [training.member(number) for number in range(settings.tsdiff.num_members)]
     keepers = [member.keepers[-1] for member in members]
     networks = [member.network for member in members]
-    trained = chosen(untuned(settings.tsdiff, sourced, networks), sourced.task, settings)
+    before = untuned(settings.tsdiff, sourced, networks).to(sampling_device(settings.tsdiff.accelerator))
+    trained = chosen(before, sourced.task, settings)
     if settings.tsdiff.is_refitted:
         again = [training.refitted(number, member) for number, member in enumerate(members)]
         trained = replace(trained, members=tuple(again), judged=tuple(networks))

@@ -175,6 +175,7 @@ class MemberTraining:
             batch_size=asked.batch_size,
             batches_per_epoch=asked.batches_per_epoch,
             seed=stage.seed,
+            level_weight=asked.level_weight,
         )
         look = ValidationCrps(untuned(asked, self.sourced, ()), task, num_steps=num_steps, seed=stage.seed)
         run_epochs(

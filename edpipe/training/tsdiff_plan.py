@@ -73,6 +73,8 @@ def plan_tsdiff(settings: Settings, sourced: SourcedTask) -> tuple[TrainingRun, 
     # Where it is off, runs from before there was one are still what is asked for.
     if asked.curriculum:
         options["curriculum"] = asked.curriculum
+    if asked.level_weight:
+        options["level_weight"] = asked.level_weight
     # Lists as a file gives them back: a run read again equals the run that was made.
     config_values = json.loads(json.dumps(config.to_dict()))
     described = [RECIPE, sourced.fingerprint, config_values, list(task.lags), options]

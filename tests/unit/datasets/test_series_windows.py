@@ -22,6 +22,7 @@ from edpipe.datasets.series_windows import (
     all_windows,
     hidden_context,
     hide,
+    mean_sizes,
     past_target,
     rolling_windows,
     training_windows,
@@ -85,6 +86,36 @@ def test_every_cut_point_is_equally_likely():
     assert set(cells) == set(possible.series * 100 + possible.origins)
     # Chi-square of 30 equal cells: mean 29, standard deviation about 7.6.
     assert ((counts - 1000) ** 2 / 1000).sum() < 29 + 5 * 7.6
+
+
+def test_cut_points_of_a_series_are_as_likely_as_its_weight():
+    ends = np.array([12, 5, 30])
+    drawn = training_windows(
+        ends,
+        prediction_length=3,
+        min_history=4,
+        num_windows=30_000,
+        random=np.random.default_rng(0),
+        weights=np.array([4.0, 9.0, 1.0]),
+    )
+    possible = all_windows(ends, prediction_length=3, min_history=4)
+    cells, counts = np.unique(drawn.series * 100 + drawn.origins, return_counts=True)
+    assert set(cells) == set(possible.series * 100 + possible.origins)
+    # 6 cut points of weight 4, none of weight 9, 24 of weight 1: 48 in all.
+    expected = 30_000 / 48 * np.where(cells < 100, 4, 1)
+    assert ((counts - expected) ** 2 / expected).sum() < 29 + 5 * 7.6
+
+
+def test_sizes_of_series_see_nothing_from_their_ends_on():
+    series = SeriesSet.from_arrays(
+        ["a", "b"],
+        np.full(2, np.datetime64("2024-01-01")),
+        [np.array([1.0, -3.0, np.nan, 900.0]), np.array([0.0, 0.0, 700.0, 900.0])],
+        "daily",
+    )
+    sizes = mean_sizes(series, np.array([3, 2]))
+    assert sizes[0] == 2
+    assert 0 < sizes[1] < 1e-6
 
 
 def test_series_too_short_for_any_window_are_told():
