@@ -29,7 +29,7 @@ TSDIFF_FILE: Final = "tsdiff.pt"
 TSDIFF_FORMAT: Final = 2
 WINDOWS_AT_ONCE: Final = 64
 # Paths that go through a network together: on a CPU what its caches hold, on a GPU what fills it.
-PATHS_AT_ONCE: Final = 1024
+PATHS_AT_ONCE: Final = 128
 GUIDED_PATHS_AT_ONCE: Final = 512
 PATHS_AT_ONCE_ON_GPU: Final = 8192
 # Steps of the linear solver at each step of guidance by covariances: more cost more and change little.

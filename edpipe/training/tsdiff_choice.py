@@ -21,7 +21,7 @@ from edpipe.training.tsdiff_validation import some_windows
 # Windows that decide, and that the spread is measured on; more of both take longer than they teach. Guided
 # steps cost several times as much as plain ones, and there are more of them.
 MAX_CHOICE_WINDOWS: Final = 64
-MAX_CALIBRATION_WINDOWS: Final = 256
+MAX_CALIBRATION_WINDOWS: Final = 1024
 MAX_GUIDED_CHOICE_WINDOWS: Final = 24
 MAX_GUIDED_CALIBRATION_WINDOWS: Final = 64
 # Paths that tell candidates apart; the spread is measured with as many as are asked for.

@@ -24,7 +24,7 @@ NetworkConfig = TSDiffConfig | ConditionalConfig
 FAMILY: Final = "tsdiff"
 RUN_KEY_LENGTH: Final = 16
 # A change of the training recipe that gives other weights for equal settings raises this.
-RECIPE: Final = 3
+RECIPE: Final = 4
 # Settings besides the network's that change the weights or what is drawn from them.
 OPTIONS: Final = (
     "model",

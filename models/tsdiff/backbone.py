@@ -74,6 +74,8 @@ class Backbone(nn.Module):
         network_time: Tensor,
         condition: Tensor | None = None,
         features: Tensor | None = None,
+        *,
+        first: int = 0,
     ) -> Tensor:
         """Return what the process asks for.
 
@@ -87,11 +89,13 @@ class Backbone(nn.Module):
             Shape ``(batch, length, num_conditions)``; None where the network has none.
         features
             Shape ``(batch, num_features)``; None where the network has none.
+        first
+            First step that is asked for; what only earlier ones need is not computed.
 
         Returns
         -------
         Tensor
-            Shape ``(batch, length, channels)``.
+            Shape ``(batch, length - first, channels)``.
         """
         hidden = self.enter(values)
         if self.condition is not None and condition is not None:
@@ -100,15 +104,15 @@ class Backbone(nn.Module):
         about = self.step(network_time.to(values.dtype))
         if self.features is not None and features is not None:
             about = about + self.features(features)
-        total = torch.zeros_like(hidden)
+        total = torch.zeros_like(hidden[:, first:])
         for block in self.blocks:
-            hidden, added = block(hidden, about, condition)
+            hidden, added = block(hidden, about, condition, first)
             total = total + added
         if self.config.scaled_residuals:
             total = total / math.sqrt(self.config.num_blocks)
         output: Tensor = self.leave(torch.relu(self.gather(torch.relu(total))))
         if self.config.output_skip:
-            output = output + values
+            output = output + values[:, first:]
         return output
 
 
@@ -132,12 +136,21 @@ class Block(nn.Module):
         self.stay = None if is_last else nn.Linear(size, size)
         self.hand_over = nn.Linear(size, size)
 
-    def forward(self, hidden: Tensor, about: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return what goes on to the next block and to the output. Shape ``(batch, length, size)`` each."""
+    def forward(
+        self, hidden: Tensor, about: Tensor, condition: Tensor | None, first: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return what goes on to the next block, and to the output from step ``first`` on.
+
+        Shape ``(batch, length, size)`` and ``(batch, length - first, size)``; nothing goes on from the last.
+        """
         values = hidden + self.about(about).unsqueeze(1)
         # Channels stand last for all but the convolution: on a CPU that is quicker than last for none.
         turned = self.norm(values).transpose(1, 2).contiguous()
-        convolved = self.convolution(turned).transpose(1, 2).contiguous()
+        convolved = self.convolution(turned).transpose(1, 2)
+        if self.stay is None:
+            values, convolved = values[:, first:], convolved[:, first:]
+            condition = None if condition is None else condition[:, first:]
+        convolved = convolved.contiguous()
         values = values + self.dropout(self.mix(nn.functional.gelu(convolved)))
         if self.condition is not None:
             values = values + self.condition(condition)
@@ -150,6 +163,7 @@ class Block(nn.Module):
             hidden = hidden + self.stay(gated)
             if self.is_scaled:
                 hidden = hidden * math.sqrt(0.5)
+            gated = gated[:, first:]
         return hidden, self.hand_over(gated)
 
 

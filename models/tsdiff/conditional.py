@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.batches import WindowBatch
 from models.diffusion import DDIM, Estimate, Euler, FlowMatching, Process, Sampler, normal_like, window_losses
@@ -178,7 +178,7 @@ class ConditionalForecaster(SeriesDiffusion):
         return self.prior.draw(told.past, told.known, noise.squeeze(-1)).unsqueeze(-1)
 
     def output(self, x: Tensor, time: Tensor, told: Told, live: Tensor) -> Tensor:
-        """Return what the network says.
+        """Return what the network says; of a past that is only told, nothing: zeros.
 
         Parameters
         ----------
@@ -192,9 +192,14 @@ class ConditionalForecaster(SeriesDiffusion):
             Steps whose noisy value the network may see; a gap hides it in training and in sampling.
             Shape ``(batch, length)``.
         """
+        first = 0
+        if self.config.future_only:
+            # The past is told; its noisy copy would only tell a network how the steps before this one went.
+            live, first = live & self.is_future, self.config.context_length
         seen = x.masked_fill(~live.unsqueeze(-1), 0.0)
-        said: Tensor = self.network(seen, self.process.network_time(time), told.condition, told.features)
-        return said
+        time = self.process.network_time(time)
+        said: Tensor = self.network(seen, time, told.condition, told.features, first=first)
+        return nn.functional.pad(said, (0, 0, first, 0))
 
     def denoise(self, x: Tensor, time: Tensor, told: Told) -> Estimate:
         """Return clean values and noise as the network sees them when it forecasts.
@@ -237,7 +242,7 @@ class ConditionalForecaster(SeriesDiffusion):
         *,
         sampler: Sampler | None = None,
         is_antithetic: bool = False,
-        rows_at_once: int = 1024,
+        rows_at_once: int = 128,
     ) -> Tensor:
         """Draw forecasts.
 

@@ -164,7 +164,8 @@ class ConditionalConfig(BackboneConfig):
     is_scale_told
         Whether the network is told the logarithm of a window's scale.
     future_only
-        Whether the loss counts future steps only; the paper counts all of a window.
+        Whether future steps only are diffused: the network sees no noisy copy of the past that it is told,
+        and the loss does not count it. The paper diffuses and counts whole windows.
     num_diffusion_steps, schedule, first_beta, last_beta, betas, is_zero_terminal, parameterization, min_snr
         As in :class:`TSDiffConfig`, for diffusion in steps.
     """

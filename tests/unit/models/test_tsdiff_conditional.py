@@ -259,7 +259,7 @@ def test_config_refuses_values_that_cannot_be(change, message):
 
 def test_sample_refuses_numbers_below_one():
     model = forecaster()
-    with pytest.raises(ValueError, match="must be at least 1; got 0, 4, 1024"):
+    with pytest.raises(ValueError, match="must be at least 1; got 0, 4, 128"):
         model.sample(batch_of(model), 0, 4)
 
 
@@ -278,3 +278,34 @@ def test_a_forecaster_reads_the_calendar_of_the_future():
     assert (one - other).abs().max() > 1e-3
     with pytest.raises(ValueError, match="too little of the calendar"):
         model.told(window_batch(4, 12, 4, model.config.lags, num_calendar=2))
+
+
+def test_what_is_asked_for_from_a_step_on_is_the_end_of_what_is_said_of_all():
+    model = forecaster("ou", zero_output=False).eval()
+    told = model.told(batch_of(model))
+    noisy, time = torch.randn(4, 16, 1), torch.full((4,), 0.3)
+    whole = model.network(noisy, time, told.condition, told.features)
+    end = model.network(noisy, time, told.condition, told.features, first=12)
+    torch.testing.assert_close(end, whole[:, 12:])
+
+
+@pytest.mark.parametrize("name", ["seasonal", "around a line"])
+def test_a_forecaster_of_the_future_sees_no_noisy_copy_of_the_past(name):
+    model = forecaster(name, zero_output=False).eval()
+    batch = batch_of(model)
+    told, time = model.told(batch), torch.full((4,), 0.3)
+    noisy = torch.randn(4, 16, 1)
+    other = noisy.clone()
+    other[:, :12] = 50.0
+    said = model.output(noisy, time, told, batch.observed)
+    torch.testing.assert_close(model.output(other, time, told, batch.observed), said)
+    assert (said[:, :12] == 0).all()
+    other[:, 12:] = 50.0
+    assert not torch.allclose(model.output(other, time, told, batch.observed), said)
+    # A model of whole windows sees it.
+    whole = replace(model.config, future_only=False)
+    model.config = whole
+    assert not torch.allclose(
+        model.output(noisy.clone(), time, told, batch.observed)[:, 12:],
+        model.output(torch.cat([other[:, :12], noisy[:, 12:]], dim=1), time, told, batch.observed)[:, 12:],
+    )
