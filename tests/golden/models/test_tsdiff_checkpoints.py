@@ -29,4 +29,4 @@ def test_a_checkpoint_of_an_earlier_version_still_forecasts_the_same(path):
 
 def test_there_is_a_checkpoint_of_each_kind():
     kinds = {path.stem.split("_")[0] for path in CHECKPOINTS}
-    assert kinds == {"unconditional", "flow", "diffusion"}
+    assert kinds == {"unconditional", "flow", "centered", "diffusion"}
