@@ -71,8 +71,8 @@ def packed_list(
 ) -> exp.Expression:
     """Aggregate numbers from 0 to 2**bits - 1 into a list ordered by place, then value; 20 bits by default.
 
-    Place and value are packed into one number of 63 bits and sorted afterwards: an ordered aggregate of twenty
-    million rows would hold all of them with their order in memory.
+    Place and value are packed into one number of 63 bits and sorted afterwards: an ordered aggregate of
+    twenty million rows would hold all of them with their order in memory.
     """
     width = PACKED_BITS if bits is None else int(bits.name)
     kind = "INT" if width < 32 else "BIGINT"
