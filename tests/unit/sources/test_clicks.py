@@ -68,7 +68,9 @@ def test_films_of_older_releases_have_their_genres(settings, tmp_path):
     ingest_clicks([tmp_path / "a"], settings, layout="movielens")
     assert rows(settings, "items")["category_ids"].to_list() == [["a:Action", "a:Western"]]
     write(
-        tmp_path / "b", ratings__dat="1::31::3::5\n", movies__dat="31::\xc9t\xe9::Drama|War\n".encode("latin-1")
+        tmp_path / "b",
+        ratings__dat="1::31::3::5\n",
+        movies__dat="31::\xc9t\xe9::Drama|War\n".encode("latin-1"),
     )
     ingest_clicks([tmp_path / "b"], settings, layout="movielens")
     assert rows(settings, "items").select("title", "category_ids").row(0) == ("Été", ["b:Drama", "b:War"])
