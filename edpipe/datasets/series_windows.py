@@ -90,7 +90,8 @@ def mean_sizes(series: SeriesSet, ends: Ints) -> Floats:
         known = np.abs(series.target(number)[:end].astype(np.float64))
         known = known[np.isfinite(known)]
         sizes[number] = known.mean() if len(known) else 0.0
-    return np.maximum(sizes, max(sizes.max(initial=0.0), 1.0) * _LEAST_SIZE)
+    floor = max(float(sizes.max(initial=0.0)), 1.0) * _LEAST_SIZE
+    return sizes.clip(min=floor)
 
 
 def training_windows(
