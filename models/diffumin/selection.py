@@ -30,10 +30,7 @@ def num_kept(number: Number, share: float, count: int = 0) -> Number:
         kept = -(-number * exact.numerator // exact.denominator)
     if isinstance(number, Tensor):
         return kept.clamp(min=1).minimum(number.clamp(min=1))
-    # An exported network must not ask which is larger: the answer would be built in.
-    most = torch.sym_max(1, number)  # type: ignore[no-untyped-call]  # torch has no types here
-    bounded: Number = torch.sym_max(1, torch.sym_min(kept, most))  # type: ignore[no-untyped-call]
-    return bounded
+    return max(1, min(kept, max(1, number)))
 
 
 def lowered(threshold: Tensor) -> Tensor:
@@ -73,9 +70,11 @@ def thresholds(scores: Tensor, number: Tensor, share: float, count: int = 0) -> 
     Tensor
         Minus infinity where none takes part. Shape ``(...)``.
     """
-    # The most that any row can need is a matter of the length alone: no value decides a shape.
-    most = num_kept(scores.shape[-1], share, count)
-    best = scores.topk(most, dim=-1).values
+    if torch.compiler.is_exporting():
+        # How many are the best would be asked of the length, and the answer built in.
+        best = scores.sort(dim=-1, descending=True).values
+    else:
+        best = scores.topk(num_kept(scores.shape[-1], share, count), dim=-1).values
     last = (num_kept(number, share, count) - 1).expand(scores.shape[:-1]).unsqueeze(-1)
     return best.gather(-1, last).squeeze(-1)
 
