@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import torch
 
@@ -38,7 +38,8 @@ class Impressions(ImpressionBatch):
         requests = self.requests[index]
         order = torch.unique_consecutive(requests)
         starts, ends = self.behavior_offsets[order], self.behavior_offsets[order + 1]
-        places = torch.cat([torch.arange(start, end) for start, end in zip(starts, ends, strict=True)])
+        spans = [torch.arange(start, end) for start, end in zip(starts, ends, strict=True)]
+        places = torch.cat([torch.arange(0), *spans])
         lengths = ends - starts
         return Impressions(
             target_items=self.target_items[index],
@@ -65,7 +66,7 @@ def impression_batch(lengths=(0, 1, 3, 40, 9), rows=(2, 3, 1, 2, 4), *, seed=0):
     random = torch.Generator().manual_seed(seed)
     number, total = sum(rows), sum(lengths)
     students = torch.arange(len(lengths))
-    students[-1] = students[-2]
+    students[-1] = students[max(0, len(lengths) - 2)]
     return Impressions(
         target_items=random_items(number, random),
         clicked=(torch.arange(number) % 3 == 0).float(),
@@ -118,8 +119,3 @@ def stirred(model, seed=5, size=0.1):
             weight.add_(size * torch.randn(weight.shape, generator=random))
         model.embedding.table.weight[PADDING] = 0.0
     return model
-
-
-def names_of(batch):
-    """Return the names of the fields of a batch."""
-    return [field.name for field in fields(batch)]

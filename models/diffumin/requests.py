@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from models.batches import PADDING, ImpressionBatch
 
-# Sequences up to this length are padded to each other; above it, to at most twice their own.
-SHORT = 32
+# Sequences of up to this length, and requests of up to so many rows, are padded to each other; larger ones to
+# at most twice their own.
+SHORT, FEW = 32, 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,6 +64,8 @@ def padded_latest(behaviors: Tensor, mask: Tensor, window: int) -> tuple[Tensor,
     Shapes ``(requests, window, item_size)`` and ``(requests, window)``, whatever the length: an exported
     network must not ask which of the two is longer.
     """
+    if not torch.compiler.is_exporting():
+        behaviors, mask = behaviors[:, -window:], mask[:, -window:]  # what is padded is copied
     values = nn.functional.pad(behaviors, (0, 0, window, 0))[:, -window:]
     return values, nn.functional.pad(mask, (window, 0), value=False)[:, -window:]
 
@@ -104,7 +107,7 @@ def buckets(batch: ImpressionBatch) -> list[Bucket]:
     classes: dict[tuple[int, int], list[int]] = defaultdict(list)
     for request, (length, count) in enumerate(zip(lengths.tolist(), counts.tolist(), strict=True)):
         if count:
-            classes[_power(max(length, SHORT)), _power(count)].append(request)
+            classes[_power(max(length, SHORT)), _power(max(count, FEW))].append(request)
     found = []
     for members in classes.values():
         chosen = torch.tensor(members, device=counts.device)

@@ -79,7 +79,14 @@ def test_the_first_of_equal_channels_takes_a_behavior():
 
 @pytest.mark.parametrize(
     ("number", "share", "count", "expected"),
-    [(100, 0.07, 0, 7), (1250, 0.2, 0, 250), (1, 0.2, 0, 1), (0, 0.2, 0, 1), (9, 1 / 3, 0, 3), (50, 0.2, 100, 50)],
+    [
+        (100, 0.07, 0, 7),
+        (1250, 0.2, 0, 250),
+        (1, 0.2, 0, 1),
+        (0, 0.2, 0, 1),
+        (9, 1 / 3, 0, 3),
+        (50, 0.2, 100, 50),
+    ],
 )
 def test_a_share_is_rounded_up_in_whole_numbers(number, share, count, expected):
     assert num_kept(number, share, count) == expected
@@ -91,7 +98,9 @@ def pooled_one_by_one(behaviors, scores, chosen, mask, targets, kind):
     requests, asked, channels, _ = scores.shape
     found = torch.zeros(requests, asked, channels, behaviors.shape[-1])
     root = behaviors.shape[-1] ** 0.5
-    for request, item, channel in ((r, i, c) for r in range(requests) for i in range(asked) for c in range(channels)):
+    for request, item, channel in (
+        (r, i, c) for r in range(requests) for i in range(asked) for c in range(channels)
+    ):
         here = chosen[request, item, channel]
         if not here.any():
             continue
