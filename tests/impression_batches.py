@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import torch
@@ -84,7 +85,7 @@ def with_behaviors(batch, change):
     offsets = batch.behavior_offsets.tolist()
     parts = [
         change(number, batch.behavior_items[start:end], batch.behavior_outcomes[start:end])
-        for number, (start, end) in enumerate(zip(offsets[:-1], offsets[1:], strict=True))
+        for number, (start, end) in enumerate(itertools.pairwise(offsets))
     ]
     lengths = torch.tensor([len(items) for items, _ in parts])
     return replace(

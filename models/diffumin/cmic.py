@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from models.diffumin.config import DiffuMINConfig
+from models.diffumin.precision import full_precision
 
 
 class CMIC(nn.Module):
@@ -53,6 +54,10 @@ class CMIC(nn.Module):
         students
             Number of the student of each row. Shape ``(rows,)``.
         """
+        with full_precision(values.device):
+            return self._contrast(values.float(), generated.float(), num_kept, students)
+
+    def _contrast(self, values: Tensor, generated: Tensor, num_kept: Tensor, students: Tensor) -> Tensor:
         anchors = nn.functional.normalize(self.anchor(values), dim=-1).transpose(0, 1)
         candidates = nn.functional.normalize(self.candidate(generated), dim=-1).transpose(0, 1)
         positive = (anchors * candidates).sum(-1) / self.config.temperature  # (num_channels, rows)

@@ -114,7 +114,8 @@ def export_request_scorer(model: DiffuMIN) -> ExportedProgram:
         torch.zeros(EXAMPLE_BEHAVIORS, dtype=torch.int64),
         torch.zeros(1, dtype=torch.int64),
     )
-    # Not named: the bounds of named sizes would have to follow from each other by rules that it does not know.
+    # Not named: the exporter cannot prove of named sizes that one more than a length is never less.
     several = {0: Dim.DYNAMIC}
     shapes = (several, several, several, several, None)
-    return torch.export.export(scorer, example, dynamic_shapes=shapes)
+    with torch.no_grad():
+        return torch.export.export(scorer, example, dynamic_shapes=shapes)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from models.diffumin.config import DiffuMINConfig
 from models.diffumin.orthonormal import orthonormal_rows
 from models.diffumin.pooling import pool
+from models.diffumin.precision import full_precision
 from models.diffumin.requests import Requests
 from models.diffumin.selection import kept
 
@@ -71,7 +72,7 @@ class Channels(nn.Module):
         Shape ``(..., item_size)`` in, ``(..., num_channels, item_size)`` out.
         """
         config = self.config
-        with torch.autocast(targets.device.type, enabled=False):
+        with full_precision(targets.device):
             if config.channels_from == "random":
                 return self.table.expand(*targets.shape[:-1], *self.table.shape)
             if self.project is None:
@@ -108,7 +109,7 @@ class OMIE(nn.Module):
         """Return the interests. Shapes ``(requests, asked, ...)``."""
         config = self.config
         channels = self.channels(requests.targets)
-        with torch.autocast(requests.targets.device.type, enabled=False):
+        with full_precision(requests.targets.device):
             behaviors = requests.behaviors.to(channels.dtype)
             scores = self.scores(channels, behaviors)
             chosen = kept(
