@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import torch
@@ -10,34 +11,29 @@ from torch import Tensor, nn
 
 from models.diffumin.augmentation import Augmentation, data_points
 from models.diffumin.config import DiffuMINConfig
-from models.diffumin.encoder import EncoderLayer
 from models.diffumin.keyed_noise import NoiseSource
 from models.diffumin.omie import Interests
 
 
 class DistilledDMIG(Augmentation):
-    """The mean of generated interests given interests and channels, in one pass over the channels.
+    """The mean of generated interests given interests and channels, all at once.
 
-    The diffusion needs a pass for each channel and step. The student begins as the interest itself.
+    Linear maps of all channels together, with a ReLU between: on one core a fifth of the time of a
+    transformer over the channels, whose many small products cost more than their size. The student begins as
+    the interest itself.
 
     Parameters
     ----------
     config
-        Hyper-parameters; layers and heads are those of the denoiser.
+        Hyper-parameters; there are as many hidden layers as the denoiser has, as wide as all interests.
     """
 
     def __init__(self, config: DiffuMINConfig) -> None:
         super().__init__(config)
-        size = config.item_size
+        size = config.num_channels * config.item_size
+        widths = [2 * size, *([size] * config.num_denoiser_layers)]
         self.layers = nn.ModuleList(
-            EncoderLayer(
-                size,
-                config.num_denoiser_heads,
-                config.denoiser_expansion,
-                condition="own",
-                dropout=config.dropout,
-            )
-            for _ in range(config.num_denoiser_layers)
+            nn.Linear(inputs, outputs) for inputs, outputs in itertools.pairwise(widths)
         )
         self.head = nn.Linear(size, size)
         nn.init.zeros_(self.head.weight)
@@ -47,10 +43,10 @@ class DistilledDMIG(Augmentation):
         """Return the second view. Shape ``(rows, num_channels, item_size)``."""
         del noise
         points = data_points(interests.values, self.config.interest_scale)
-        hidden = points
+        hidden = torch.cat([points, interests.channels], dim=-1).flatten(1)
         for layer in self.layers:
-            hidden = layer(hidden, hidden, condition=interests.channels)
-        moved: Tensor = points + self.head(hidden)
+            hidden = torch.relu(layer(hidden))
+        moved: Tensor = points + self.head(hidden).view_as(points)
         return moved
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from models.diffumin.config import DiffuMINConfig
 from models.diffumin.omie import Interests
-from models.diffumin.selection import lowered, num_kept
+from models.diffumin.selection import lowered, num_kept, routed
 
 Selection = Literal["exact", "sampled"]
 # Behaviors from which a sampled threshold is estimated, at least and less than twice as many.
@@ -25,8 +25,20 @@ def is_quick(config: DiffuMINConfig) -> bool:
     return config.pooling in QUICK_POOLINGS and config.percentile == "column"
 
 
+def scratch_for(num_items: int, length: int, config: DiffuMINConfig, like: Tensor) -> Tensor:
+    """Return memory in which :func:`quick_interests` can work, so that parts of a request share it.
+
+    Fresh memory for each part costs as much as two passes over it.
+    """
+    return like.new_empty(config.num_channels + 3, num_items, length)
+
+
 def quick_interests(
-    channels: Tensor, behaviors: Tensor, config: DiffuMINConfig, selection: Selection = "exact"
+    channels: Tensor,
+    behaviors: Tensor,
+    config: DiffuMINConfig,
+    selection: Selection = "exact",
+    scratch: Tensor | None = None,
 ) -> Interests:
     """Return the interests of one student in several items, as the network computes them.
 
@@ -43,6 +55,8 @@ def quick_interests(
         Hyper-parameters, of which :func:`is_quick` holds.
     selection
         Thresholds of all scores, or of an even sample of them, which keeps about as many.
+    scratch
+        From :func:`scratch_for`; fresh memory where None.
 
     Returns
     -------
@@ -51,30 +65,48 @@ def quick_interests(
     """
     number, num_channels, size = channels.shape
     length = len(behaviors)
+    if scratch is None:
+        scratch = scratch_for(number, length, config, behaviors)
+    planes, (best, is_kept, times_kept) = scratch[:num_channels], scratch[num_channels:].unbind()
+    scores = planes.view(num_channels * number, length)
     flat = channels.transpose(0, 1).reshape(num_channels * number, size)
-    scores = torch.mm(flat, behaviors.T)
+    torch.mm(flat, behaviors.T, out=scores)
     least = lowered(column_thresholds(scores, config, selection)).view(num_channels, number, 1)
-    planes = scores.view(num_channels, number, length)
-    best = planes.amax(dim=0)
+    torch.amax(planes, dim=0, out=best)
     counts = scores.new_empty(num_channels, number)
-    # The best of the channels before, and 1 or 0 as numbers: a mask of booleans costs ten times as much to
-    # multiply with.
-    earlier, is_kept, is_first = torch.empty_like(best), torch.empty_like(best), torch.empty_like(best)
+    times_kept.zero_()
+    # 1 or 0 as numbers: a mask of booleans costs ten times as much to multiply with.
     for channel, plane in enumerate(planes):
         torch.maximum(best, least[channel], out=is_kept)
         torch.ge(plane, is_kept, out=is_kept)
-        if channel:
-            # Where two channels score alike the first takes the behavior.
-            is_kept.mul_(torch.gt(plane, earlier, out=is_first))
-            torch.maximum(earlier, plane, out=earlier)
-        else:
-            earlier.copy_(plane)
+        times_kept.add_(is_kept)
         torch.sum(is_kept, dim=1, out=counts[channel])
         if config.pooling == "mean":
             plane.copy_(is_kept)
         else:
             plane.mul_(is_kept)
+    if times_kept.amax() > 1:
+        # Channels that score a behavior alike, which hardly ever happens: only one may have it.
+        scores = torch.mm(flat, behaviors.T).view_as(planes)
+        return _one_channel_each(channels, behaviors, scores, least, config)
     pooled = torch.mm(scores, behaviors).view(num_channels, number, size)
+    return _divided(pooled, counts, channels, length, config)
+
+
+def _one_channel_each(
+    channels: Tensor, behaviors: Tensor, planes: Tensor, least: Tensor, config: DiffuMINConfig
+) -> Interests:
+    """Return the interests where the first of equal channels takes a behavior."""
+    is_kept = routed(planes.transpose(0, 1)).transpose(0, 1) & (planes >= least)
+    weights = is_kept.to(planes.dtype) if config.pooling == "mean" else planes * is_kept
+    pooled = (weights.flatten(0, 1) @ behaviors).view(*planes.shape[:2], -1)
+    counts = is_kept.sum(dim=2).to(planes.dtype)
+    return _divided(pooled, counts, channels, len(behaviors), config)
+
+
+def _divided(
+    pooled: Tensor, counts: Tensor, channels: Tensor, length: int, config: DiffuMINConfig
+) -> Interests:
     divisor = counts.clamp(min=1) if config.pooling != "released" else torch.full_like(counts, length)
     values = pooled / divisor.unsqueeze(-1)
     return Interests(values.transpose(0, 1), channels, counts.T)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -63,16 +64,21 @@ class DrawnNoise(NoiseSource):
 
 
 class KeyedNoise(NoiseSource):
-    """The same numbers for the same key.
+    """The same numbers for the same seed, student and item.
 
     Parameters
     ----------
-    keys
-        One for each row, int64. Shape ``(rows,)``.
+    seed, students, items
+        See :func:`row_keys`; keys are made when the first number is asked for.
     """
 
-    def __init__(self, keys: Tensor) -> None:
-        self.keys = keys
+    def __init__(self, seed: int, students: Tensor, items: Tensor) -> None:
+        self._seed, self._students, self._items = seed, students, items
+
+    @cached_property
+    def keys(self) -> Tensor:
+        """Key of each row, int64. Shape ``(rows,)``."""
+        return row_keys(self._seed, self._students, self._items)
 
     def normal(self, like: Tensor, purpose: int) -> Tensor:
         """Return standard normal values, by the transform of Box and Muller in float64."""

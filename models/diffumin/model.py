@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from models.batches import ImpressionBatch
 from models.diffumin.config import DiffuMINConfig
 from models.diffumin.embedding import FieldEmbedding
-from models.diffumin.keyed_noise import DrawnNoise, KeyedNoise, NoiseSource, ZeroNoise, row_keys
+from models.diffumin.keyed_noise import DrawnNoise, KeyedNoise, NoiseSource, ZeroNoise
 from models.diffumin.long_term import LongTermBlock, Rows
 from models.diffumin.prediction import Prediction, corrected
 from models.diffumin.requests import Bucket, Requests, buckets, rows_in_order
@@ -153,11 +153,12 @@ class DiffuMIN(nn.Module):
         if self.training:
             drawn = DrawnNoise(generator)
             return drawn, drawn
-        keys = row_keys(self.config.noise_seed, students, items)
+        keyed = KeyedNoise(self.config.noise_seed, students, items)
         if self.config.inference_noise == "drawn":
-            return DrawnNoise(generator), KeyedNoise(keys)
-        kind = ZeroNoise if self.config.inference_noise == "zero" else KeyedNoise
-        return kind(keys), KeyedNoise(keys)
+            return DrawnNoise(generator), keyed
+        if self.config.inference_noise == "zero":
+            return ZeroNoise(self.config.noise_seed, students, items), keyed
+        return keyed, keyed
 
     def _requests(self, batch: ImpressionBatch, bucket: Bucket) -> Requests:
         target_items = batch.target_items[bucket.rows]

@@ -52,7 +52,7 @@ class Dice(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         """Return activations. Shape ``(rows, size)``."""
         share = torch.sigmoid(self.norm(values))
-        return values * (self.slope + (1 - self.slope) * share)
+        return values * torch.addcmul(self.slope, share, 1 - self.slope)
 
 
 def activation(kind: Activation, size: int) -> nn.Module:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from models.diffumin.caches import BehaviorCache, ItemCache, cache_items, model_version
-from models.diffumin.fast_interests import Selection, is_quick, quick_interests
+from models.diffumin.fast_interests import Selection, is_quick, quick_interests, scratch_for
 from models.diffumin.interest_block import MultiInterestBlock, summary_of
 from models.diffumin.long_term import Rows
 from models.diffumin.model import DiffuMIN
@@ -18,9 +18,10 @@ from models.diffumin.omie import Interests
 from models.diffumin.prediction import corrected
 from models.diffumin.requests import Requests, padded_latest
 
-# Items whose behaviors are looked through at once: their scores of 5,000 behaviors stay in a core's cache.
-ITEMS_AT_ONCE = 16
-# Rows of the prediction at once: enough that reading its weights does not dominate.
+# Items whose behaviors are looked through at once: few enough that the scores nearly stay in a core's cache.
+ITEMS_AT_ONCE = 20
+# Rows of the prediction at once: enough that reading its weights does not dominate. A multiple of 32, so that
+# whatever the width no value is left to the code for the rest of a vector, which rounds differently.
 ROWS_AT_ONCE = 128
 
 
@@ -110,13 +111,17 @@ class Scorer:
         summaries = self.summaries(behaviors, items)
         short = self.short_term(behaviors, items, summaries)
         logits = self.logits(behaviors.student, items, summaries, short, context)
-        return Scores(corrected(logits.sigmoid(), self.model.config.negative_sample_rate), logits)
+        # Doubles: the same bits after rounding, wherever in a vector an item stands.
+        chances = corrected(logits.double().sigmoid(), self.model.config.negative_sample_rate)
+        return Scores(chances.to(logits.dtype), logits)
 
     def summaries(self, behaviors: BehaviorCache, items: ItemCache) -> Tensor:
         """Return what the behaviors say of each item. Shape ``(num_items, summary_size)``."""
         if self._is_quick and len(behaviors):
+            vectors, config = behaviors.vectors, self.model.config
+            scratch = scratch_for(ITEMS_AT_ONCE, len(vectors), config, vectors)
             return _in_parts(
-                lambda channels: self._quick(channels, behaviors.vectors), ITEMS_AT_ONCE, items.channels
+                lambda channels: self._quick(channels, vectors, scratch), ITEMS_AT_ONCE, items.channels
             )
         return _in_parts(
             lambda vectors, fields: self.model.long_term.summarize(
@@ -127,8 +132,8 @@ class Scorer:
             items.items,
         )
 
-    def _quick(self, channels: Tensor, vectors: Tensor) -> Tensor:
-        interests = quick_interests(channels, vectors, self.model.config, self.selection)
+    def _quick(self, channels: Tensor, vectors: Tensor, scratch: Tensor) -> Tensor:
+        interests = quick_interests(channels, vectors, self.model.config, self.selection, scratch)
         if self._block is not None:
             values = self._block.omie.filled(interests.values, interests.num_kept)
             interests = Interests(values, interests.channels, interests.num_kept)

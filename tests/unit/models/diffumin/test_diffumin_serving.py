@@ -77,12 +77,13 @@ def test_scores_from_caches_are_those_of_the_network(changes, length):
 def test_a_score_has_the_same_bits_in_any_company(changes, length):
     scorer = Scorer(network(**changes))
     (store, items, context), _ = cached(scorer, length, 150)
-    every = scorer.score(store, items, context).logits
-    assert torch.equal(scorer.score(store, items, context).logits, every)
+    every = scorer.score(store, items, context)
+    assert torch.equal(scorer.score(store, items, context).logits, every.logits)
     for index in ([0], [149], [3, 140, 77], [*range(149, -1, -1)], [*range(40, 75)], [*range(1, 18)]):
         chosen = torch.tensor(index)
-        found = scorer.score(store, items.rows(chosen), context[chosen]).logits
-        assert torch.equal(found, every[chosen])
+        found = scorer.score(store, items.rows(chosen), context[chosen])
+        assert torch.equal(found.logits, every.logits[chosen])
+        assert torch.equal(found.probabilities, every.probabilities[chosen])
 
 
 def test_a_store_that_grows_is_one_filled_at_once():

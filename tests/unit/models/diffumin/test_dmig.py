@@ -37,8 +37,12 @@ def shaken(module, seed=3):
     return module.eval()
 
 
+def keyed(rows=6, kind=KeyedNoise):
+    return kind(7, torch.arange(rows), torch.ones(rows, 3, dtype=torch.int64))
+
+
 def zero_noise(rows=6):
-    return ZeroNoise(torch.arange(rows))
+    return keyed(rows, ZeroNoise)
 
 
 def test_schedule_is_that_of_the_paper():
@@ -227,7 +231,7 @@ def test_interests_are_brought_to_their_length_and_nothing_stays_nothing(scale):
 @pytest.mark.parametrize(("start", "expected"), [("at_last", True), ("uniform", False), ("gaussian", False)])
 def test_sampling_starts_where_the_rule_says(start, expected):
     config = config_of(start_rule=start, inference_noise="keyed")
-    generated = DMIG(config).start(interests(500).values, KeyedNoise(torch.arange(500)))
+    generated = DMIG(config).start(interests(500).values, keyed(500))
     cosine = torch.cosine_similarity(generated, interests(500).values, dim=-1).mean()
     assert (cosine > 0.95) == expected
 
@@ -246,14 +250,14 @@ def test_gradients_of_the_loss_reach_what_the_flags_allow():
         dmig, given = shaken(DMIG(config)), interests()
         given.values.requires_grad_()
         given.channels.requires_grad_()
-        dmig.loss(given, KeyedNoise(torch.arange(6))).backward()
+        dmig.loss(given, keyed(6)).backward()
         assert (given.values.grad is None) == detach_interests
         assert (given.channels.grad is None) == detach_channels
 
 
 def test_the_loss_is_a_mean_over_the_width_and_leaves_out_empty_channels():
     dmig, given = DMIG(config_of()).eval(), interests(400)
-    noise = KeyedNoise(torch.arange(400))
+    noise = keyed(400)
     assert dmig.loss(given, noise).item() == pytest.approx(1.0, abs=0.03)  # it says 0 of standard noise
     given.num_kept[1:] = 0
     one = interests(400)
@@ -286,7 +290,7 @@ def test_controls_have_as_many_weights_as_the_diffusion(kind):
 
 def test_placebo_is_where_sampling_starts_and_repeat_the_interest_itself():
     given = interests()
-    noise = KeyedNoise(torch.arange(6))
+    noise = keyed(6)
     placebo = build_augmentation(config_of(augmentation="placebo"))(given, noise)
     assert torch.equal(placebo, DMIG(config_of()).start(data_points(given.values, "unit"), noise))
     repeat = build_augmentation(config_of(augmentation="repeat"))(given, noise)

@@ -4,7 +4,7 @@ from models.diffumin.keyed_noise import DrawnNoise, KeyedNoise, ZeroNoise, mixed
 
 
 def keys(number=2000, seed=7):
-    return row_keys(seed, torch.arange(number), torch.ones(number, 2, dtype=torch.int64))
+    return seed, torch.arange(number), torch.ones(number, 2, dtype=torch.int64)
 
 
 def test_bits_are_those_of_the_published_generator():
@@ -19,7 +19,7 @@ def test_bits_are_those_of_the_published_generator():
 
 
 def test_keyed_noise_is_normal_and_its_entries_independent():
-    values = KeyedNoise(keys()).normal(torch.empty(2000, 3, 8), 0).flatten(1).double()
+    values = KeyedNoise(*keys()).normal(torch.empty(2000, 3, 8), 0).flatten(1).double()
     assert values.mean().abs() < 0.02
     assert abs(values.std() - 1) < 0.02
     assert abs(values.pow(4).mean() - 3) < 0.15
@@ -30,15 +30,16 @@ def test_keyed_noise_is_normal_and_its_entries_independent():
 
 
 def test_keyed_integers_are_even():
-    values = KeyedNoise(keys()).integers(torch.empty(2000, 10), 5, 1)
+    values = KeyedNoise(*keys()).integers(torch.empty(2000, 10), 5, 1)
     counts = torch.bincount(values.flatten(), minlength=5)
     assert len(counts) == 5
     assert (counts / 20_000 - 0.2).abs().max() < 0.015
 
 
 def test_noise_of_a_row_depends_on_its_key_alone():
-    every = KeyedNoise(keys(9)).normal(torch.empty(9, 2, 4), 3)
-    some = KeyedNoise(keys(9)[[7, 2]]).normal(torch.empty(2, 2, 4), 3)
+    seed, students, items = keys(9)
+    every = KeyedNoise(seed, students, items).normal(torch.empty(9, 2, 4), 3)
+    some = KeyedNoise(seed, students[[7, 2]], items[[7, 2]]).normal(torch.empty(2, 2, 4), 3)
     assert torch.equal(some, every[[7, 2]])
 
 
@@ -51,13 +52,13 @@ def test_purpose_seed_student_and_each_field_change_the_noise():
         row_keys(1, torch.tensor([5]), torch.tensor([[2, 4]])),
     ]
     assert len({key.item() for key in [base, *others]}) == 5
-    like = torch.empty(1, 6)
-    assert not torch.equal(KeyedNoise(base).normal(like, 0), KeyedNoise(base).normal(like, 1))
+    noise, like = KeyedNoise(*keys(1)), torch.empty(1, 6)
+    assert not torch.equal(noise.normal(like, 0), noise.normal(like, 1))
 
 
 def test_zero_noise_is_zero_and_drawn_noise_follows_its_generator():
     like = torch.empty(3, 2)
-    assert (ZeroNoise(keys(3)).normal(like, 0) == 0).all()
+    assert (ZeroNoise(*keys(3)).normal(like, 0) == 0).all()
     drawn = [DrawnNoise(torch.Generator().manual_seed(4)).normal(like, 0) for _ in range(2)]
     assert torch.equal(*drawn)
     integers = DrawnNoise(torch.Generator().manual_seed(4)).integers(torch.empty(500), 3, 0)
