@@ -166,7 +166,7 @@ def measure(
     """Return CRPS, coverage and seconds of each forecaster, best first; print them as they come."""
     rows = []
     for name, forecast in named.items():
-        if only not in name:
+        if not any(part in name for part in only.split(",")):
             continue
         before = time.process_time()
         paths = forecast(batch)[..., -task.prediction_length :]
@@ -196,7 +196,7 @@ def main() -> None:
         "--temperatures", default="0.01", help="of Langevin refinement; 0.01 is the published one"
     )
     parser.add_argument("--season", type=int, help="of the seasonal naive to refine, where not the set's")
-    parser.add_argument("--only", default="", help="forecasts whose name contains this")
+    parser.add_argument("--only", default="", help="forecasts whose name contains one of these")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     torch.set_num_threads(1)
