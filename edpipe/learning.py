@@ -215,7 +215,7 @@ def report(
     Raises
     ------
     ContractError
-        If nothing has been published yet.
+        If nothing has been published yet and no model has been trained.
     TrainingError
         If ``run_dir`` holds no finished run.
     """

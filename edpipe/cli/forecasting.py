@@ -129,7 +129,9 @@ def write_rows(rows: pl.DataFrame, output: Path) -> None:
     scratch = output.with_name(f".{output.name}.writing")
     try:
         if output.suffix == ".csv":
-            rows.write_csv(scratch)
+            # As they came: days are dates.
+            is_days = "time" in rows.columns and bool((rows["time"].dt.truncate("1d") == rows["time"]).all())
+            rows.write_csv(scratch, datetime_format="%Y-%m-%d" if is_days else "%Y-%m-%dT%H:%M:%S")
         else:
             rows.write_parquet(scratch)
         scratch.replace(output)

@@ -180,7 +180,11 @@ def score(context: typer.Context, model: Model = "tracing", dry_run: DryRun = Fa
     say(f"Scored with {model} version {chosen.version}.")
     for line in table_lines(paths, since=started):
         say(line)
-    say(f"Published: {publish(settings)}")
+    if settings.warehouse_path.exists():
+        say(f"Published: {publish(settings)}")
+    else:
+        folder = ", ".join(sorted({str(path.parent) for path in paths}))
+        say(f"Not published for SQL, because no warehouse has been built here: the rows lie in {folder}.")
 
 
 def report(

@@ -305,7 +305,7 @@ def _require_columns(path: Path, frame: pl.DataFrame, names: list[str]) -> None:
             where=f"{path}: {', '.join(f'`{name}`' for name in missing)}",
             found=", ".join(frame.columns),
             expected=", ".join(names),
-            next_step="Name the columns that hold the series, the time and the value.",
+            next_step=f"Rename the columns to {', '.join(names)}.",
         )
 
 

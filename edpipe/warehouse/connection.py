@@ -94,7 +94,8 @@ def open_reader(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
             where=str(path),
             found="no such file",
             expected="the tables of a good build",
-            next_step="Run `edpipe build` (after `edpipe ingest`), or `edpipe demo`.",
+            next_step="Run `edpipe build` (after `edpipe ingest`), or `edpipe demo`. A forecaster can "
+            "learn from a file instead: `edpipe --set tsdiff.file=FILE train tsdiff`.",
         )
     connection = connect(path, settings, read_only=True)
     try:

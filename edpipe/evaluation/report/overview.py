@@ -55,6 +55,13 @@ class Overview:
 
 def overview(published: Published) -> Overview:
     """Count what is published and list the checks of the last build."""
+    if not published.has("core.interactions"):
+        reason = "No warehouse has been built here: the models learned from files."
+        sections = [
+            missing("reconciliation", "Reconciliation", reason),
+            missing("sources", "Sources", reason),
+        ]
+        return Overview([], "models of files", sections, [])
     sources = published.ask(SOURCES)
     checks, warnings, state = _reconciliation(published)
     marked = _total(sources, "num_marked")

@@ -8,6 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from edpipe.advice import train_command
 from edpipe.evaluation.report.activity import activity
 from edpipe.evaluation.report.curve import training
@@ -75,10 +77,11 @@ def write_report(
     Raises
     ------
     ContractError
-        If nothing has been published yet.
+        If nothing has been published yet and no run is given.
     """
     output = output or settings.reports_dir / REPORT_FILE
-    published = Published(query or _published_query(settings))
+    has_run = any((run_dir, strategy_run_dir, forecast_run_dir))
+    published = Published(query or _published_query(settings, is_needed=not has_run))
     trained = read_trained(run_dir, command=train_command(settings))
     predictor = read_strategy_run(strategy_run_dir, settings)
     forecaster = read_forecast_run(forecast_run_dir, settings)
@@ -90,7 +93,10 @@ def write_report(
     return output
 
 
-def _published_query(settings: Settings) -> Query:
+def _published_query(settings: Settings, *, is_needed: bool) -> Query:
+    if not is_needed and not settings.published_path.exists():
+        # Who learned from a file of their own has models and no warehouse.
+        return lambda _: pl.DataFrame(schema={"relation": pl.String, "column_name": pl.String})
     # The warehouse brings DuckDB and SQLMesh with it; a caller with its own query needs neither.
     from edpipe import warehouse
 

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 import edpipe
 from edpipe.cli import app
+from edpipe.cli.forecasting import write_rows
 from edpipe.errors import ContractError, RegistryError, SettingsError
 from edpipe.settings import load_settings
 from edpipe.training.tsdiff import train_tsdiff
@@ -153,3 +154,14 @@ def test_a_dry_run_writes_nothing(run_dir, table, tmp_path):
 def test_flags_that_cannot_be_are_refused(flags, words, run_dir, table):
     given = flags if "--input" in flags or "--series" in flags else [*flags, "--input", str(table)]
     assert words in str(ask(run_dir, *given).exception)
+
+
+@pytest.mark.parametrize(
+    ("moment", "written"),
+    [("2026-01-05 00:00:00", "2026-01-05"), ("2026-01-05 07:30:00", "2026-01-05T07:30:00")],
+)
+def test_times_of_a_written_table_are_as_people_write_them(moment, written, tmp_path):
+    time = pl.Series([moment]).str.to_datetime()
+    rows = pl.DataFrame({"series_id": ["a"], "time": time, "quantile_50": [1.5]})
+    write_rows(rows, tmp_path / "rows.csv")
+    assert (tmp_path / "rows.csv").read_text("utf-8") == f"series_id,time,quantile_50\na,{written},1.5\n"

@@ -21,6 +21,7 @@ from forecast_report_example import (
 from report_example import example_query
 
 import edpipe
+from edpipe.errors import ContractError
 from edpipe.evaluation.forecast import evaluate
 from edpipe.evaluation.report import forecast_run, write_report
 from edpipe.evaluation.report.forecast_calibration import RIGHT
@@ -315,3 +316,12 @@ def test_without_a_run_the_report_says_how_to_get_one(write, tmp_path):
     for path in (run / "evaluation").iterdir():
         path.unlink()
     assert "edpipe evaluate tsdiff" in words(section(write(run), "forecasts"))
+
+
+def test_without_a_warehouse_a_forecaster_of_a_file_has_its_report(settings, tmp_path):
+    run = example_forecast_run(tmp_path)
+    report = write_report(settings, run_dir=None, forecast_run_dir=run).read_text("utf-8")
+    assert "<figure" in section(report, "forecasts")
+    assert "No warehouse has been built here" in words(section(report, "sources"))
+    with pytest.raises(ContractError, match="Nothing has been published"):
+        write_report(settings, run_dir=None)
