@@ -5,7 +5,7 @@ Heavy parts are imported inside each verb, so that ``import edpipe`` and ``edpip
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,8 @@ def ingest(
     *,
     students: int | None = None,
     fraction: float | None = None,
+    layout: str | None = None,
+    columns: Mapping[str, str] | None = None,
     max_rejects: float | None = None,
     dry_run: bool = False,
 ) -> IngestReport:
@@ -46,7 +48,8 @@ def ingest(
     Parameters
     ----------
     source
-        ``ednet``, ``assistments``, or a log of tutors: ``kddcup``, ``datashop``, ``mathia``.
+        ``ednet``, ``assistments``, a log of tutors: ``kddcup``, ``datashop``, ``mathia``; or ``clicks``: any
+        log of what students took up.
     paths
         Archives, folders or single files, as downloaded.
     settings
@@ -54,6 +57,11 @@ def ingest(
     students, fraction
         Reproducible subset by a hash of the student id (EdNet): this share in (0, 1], or the share
         ``students / 784309`` of EdNet's published number, whatever students are present.
+    layout
+        Of ``clicks``: ``movielens``, ``taobao``, ``sequences`` or ``columns``.
+    columns
+        Of the layout ``columns``: names of the columns that hold ``student``, ``item``, ``time``,
+        ``category`` and ``outcome``, some or all.
     max_rejects
         Share of unusable rows, in [0, 1], above which the step fails.
     dry_run
@@ -62,13 +70,21 @@ def ingest(
     Raises
     ------
     SettingsError
-        If there is no such source.
+        If there is no such source or layout, or an argument is for another source.
     SourceError
         If a file is missing, damaged, dangerous, or holds too many unusable rows.
     """
     settings = settings or load_settings()
     found = [Path(path) for path in paths]
     _refuse_wrong_arguments(source, found)
+    if source != "clicks" and (layout is not None or columns):
+        raise SettingsError(
+            "Layouts and columns are named for the source clicks; those of others are told from the files.",
+            where="flags `--layout`, `--student-column`, …",
+            found=f"source {source!r}",
+            next_step="Leave the flags out.",
+            state="Nothing was written.",
+        )
     if source == "ednet":
         from edpipe.sources.ednet import ingest_ednet
 
@@ -87,6 +103,12 @@ def ingest(
             found=f"source {source!r}",
             next_step="Leave the flags out.",
             state="Nothing was written.",
+        )
+    if source == "clicks":
+        from edpipe.sources.clicks import ingest_clicks
+
+        return ingest_clicks(
+            found, settings, layout=layout, columns=columns, max_rejects=max_rejects, dry_run=dry_run
         )
     if source in TUTOR_SOURCES:
         from edpipe.sources.tutor import ingest_tutor

@@ -151,6 +151,26 @@ RAW_SCHEMAS: dict[tuple[str, str], dict[str, str]] = {
     ("datashop", "transactions"): _TUTOR_TRANSACTION,
     ("mathia", "steps"): _TUTOR_STEP,
     ("mathia", "transactions"): _TUTOR_TRANSACTION,
+    # What students took up, of any log: one row a published row, of lists one an entry. `dataset` is the name
+    # of the folder or file, and stands before every id, because each log numbers anew.
+    ("clicks", "behaviors"): {
+        "source_file": "VARCHAR",
+        "dataset": "VARCHAR",
+        "source_row": "INTEGER",
+        "student_id": "VARCHAR",
+        "item_id": "VARCHAR",
+        "category_ids": "VARCHAR[]",  # of the item, as this row names them; null where rows name none
+        "outcome": "VARCHAR",  # as published: a rating, a kind of click, right or wrong
+        "milliseconds": "BIGINT",  # since 1970; null in layouts that give an order only
+    },
+    ("clicks", "items"): {
+        "source_file": "VARCHAR",
+        "dataset": "VARCHAR",
+        "source_row": "INTEGER",
+        "item_id": "VARCHAR",
+        "title": "VARCHAR",
+        "category_ids": "VARCHAR[]",
+    },
 }
 
 REJECT_SCHEMA: dict[str, str] = {

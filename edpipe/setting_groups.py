@@ -70,6 +70,12 @@ class WarehouseSettings(Strict):
     mastery_decay: float = Field(
         default=0.9, gt=0, le=1, description="Weight a mastery estimate loses per opportunity, in (0, 1]."
     )
+    watched_share: float = Field(
+        default=0.8,
+        gt=0,
+        le=1,
+        description="Share of its length that a lecture is kept open for to count as watched.",
+    )
     clock_offset_hours: int = Field(
         default=0,
         ge=-12,

@@ -34,6 +34,7 @@ from edpipe.setting_groups import (
     refuse_unknown,
 )
 from edpipe.setting_groups_forecast import TSDiffSettings
+from edpipe.setting_groups_recommendation import RecommendationSettings
 
 PRESETS = ("smoke", "small", "full")
 SETTINGS_FILE = "edpipe.toml"
@@ -66,6 +67,7 @@ class Settings(BaseSettings):
     clusters: ClusterSettings = ClusterSettings()
     strategy: StrategySettings = StrategySettings()
     tsdiff: TSDiffSettings = TSDiffSettings()
+    recommendation: RecommendationSettings = RecommendationSettings()
     synthetic: SyntheticSettings = SyntheticSettings()
 
     @model_validator(mode="before")

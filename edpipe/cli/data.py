@@ -23,7 +23,7 @@ def add_to(app: typer.Typer) -> None:
 
 def ingest(
     context: typer.Context,
-    source: Annotated[str, typer.Argument(help="ednet, assistments, kddcup, datashop, mathia.")],
+    source: Annotated[str, typer.Argument(help="ednet, assistments, kddcup, datashop, mathia, clicks.")],
     paths: Annotated[list[Path], typer.Argument(help="Archives, folders or files, as downloaded.")],
     students: Annotated[
         int | None,
@@ -31,6 +31,25 @@ def ingest(
     ] = None,
     fraction: Annotated[
         float | None, typer.Option(min=0, max=1, help="This share of the students, chosen likewise.")
+    ] = None,
+    layout: Annotated[
+        str | None, typer.Option(help="Of clicks: movielens, taobao, sequences or columns.")
+    ] = None,
+    student_column: Annotated[
+        str | None, typer.Option(help="Column of a table with the students' ids; default student_id.")
+    ] = None,
+    item_column: Annotated[
+        str | None, typer.Option(help="Column of a table with the items' ids; default item_id.")
+    ] = None,
+    time_column: Annotated[
+        str | None, typer.Option(help="Column of a table with when; without it rows stand in order.")
+    ] = None,
+    category_column: Annotated[
+        str | None, typer.Option(help="Column of a table with an item's categories, joined by | or ;.")
+    ] = None,
+    outcome_column: Annotated[
+        str | None,
+        typer.Option(help="Column of a table with what came of it, a word or number of few different."),
     ] = None,
     max_rejects: Annotated[
         float | None, typer.Option(min=0, max=1, help="Share of unusable rows that is still accepted.")
@@ -42,16 +61,26 @@ def ingest(
 
     Example: `edpipe ingest ednet EdNet-KT1.zip EdNet-Contents.zip --fraction 0.1`,
     `edpipe ingest assistments assist2009_pid_train1.csv assist2009_pid_test1.csv`,
-    `edpipe ingest kddcup algebra_2005_2006_train.txt`.
+    `edpipe ingest kddcup algebra_2005_2006_train.txt`,
+    `edpipe ingest clicks ml-latest-small --layout movielens`.
     """
     from edpipe import ingest as verb
 
+    named = {
+        "student": student_column,
+        "item": item_column,
+        "time": time_column,
+        "category": category_column,
+        "outcome": outcome_column,
+    }
     report = verb(
         source,
         paths,
         settings_of(context),
         students=students,
         fraction=fraction,
+        layout=layout,
+        columns={what: name for what, name in named.items() if name},
         max_rejects=max_rejects,
         dry_run=dry_run,
     )

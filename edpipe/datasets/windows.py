@@ -84,6 +84,11 @@ class WindowSampler:
         self._num_ranks = num_ranks
         self._epoch = 0
 
+    @property
+    def epoch(self) -> int:
+        """Epoch whose order is visited."""
+        return self._epoch
+
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of ``epoch``."""
         self._epoch = epoch

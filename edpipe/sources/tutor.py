@@ -15,6 +15,7 @@ from edpipe.errors import SourceError
 from edpipe.progress import track
 from edpipe.raw import refuse_inputs_of_others, relation_dir
 from edpipe.settings import Settings
+from edpipe.sources.delimited import decode
 from edpipe.sources.landing import (
     IngestReport,
     RelationPlan,
@@ -27,7 +28,7 @@ from edpipe.sources.landing import (
 )
 from edpipe.sources.tutor_header import Relation, TutorLayout, detect_layout
 from edpipe.sources.tutor_pieces import LONGEST_HEADER, Head, Piece, cut, cut_quickly, read_bytes, read_head
-from edpipe.sources.tutor_rows import JOINER, TutorFile, decode, read_rows, sample_of
+from edpipe.sources.tutor_rows import JOINER, TutorFile, read_rows, sample_of
 from edpipe.sources.workers import num_workers
 
 SUFFIXES: Final = (".txt", ".csv", ".tsv", ".tab")

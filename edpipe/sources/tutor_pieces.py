@@ -1,4 +1,4 @@
-"""Cut a tutor log into pieces that end at line ends, in memory that does not grow with the file."""
+"""Cut a log into pieces that end at line ends, in memory that does not grow with the file."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from edpipe.errors import SourceError
+from edpipe.sources.delimited import decode
 from edpipe.sources.tutor_quotes import record_ends
-from edpipe.sources.tutor_rows import decode
 
 LONGEST_HEADER: Final = 2**20
 # A quote that is never closed would make one line of all that follows.
@@ -65,7 +65,7 @@ def read_bytes(path: Path, start: int, size: int) -> bytes:
             return opened.read(size)
     except OSError as error:
         raise SourceError(
-            "A tutor log cannot be read.",
+            "A log cannot be read.",
             where=str(path),
             found=error.strerror or str(error),
             expected="a file that may be read",
@@ -135,7 +135,7 @@ def _last_end(path: Path, newline: bytes, start: int, reach: int) -> int:
 
 def _too_long(path: Path, row: int, is_quoted: bool) -> SourceError:
     return SourceError(
-        "A line of a tutor log does not end.",
+        "A line of a log does not end.",
         where=f"{path}, row {row}",
         found=f"more than {LONGEST_LINE / 2**20:.0f} MiB without a line end"
         + (" outside quotes" if is_quoted else ""),

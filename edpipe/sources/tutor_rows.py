@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -12,9 +9,9 @@ from typing import Final
 import polars as pl
 
 from edpipe.raw import RAW_SCHEMAS
+from edpipe.sources.delimited import decode, split_cells
 from edpipe.sources.landing import polars_schema, reject_frame
 from edpipe.sources.tutor_header import TutorLayout
-from edpipe.sources.tutor_quotes import regular_cells
 from edpipe.sources.tutor_times import to_milliseconds
 
 # Spellings of "nothing"; in names of students, problems and steps only an empty cell is nothing.
@@ -48,29 +45,12 @@ class TutorFile:
     sample: str = ""
 
 
-def decode(data: bytes) -> tuple[str, bool]:
-    """Decode UTF-8, reading each byte that is none as Latin-1; say whether there was one."""
-    try:
-        return data.decode("utf-8"), False
-    except UnicodeDecodeError:
-        return data.decode("utf-8", errors="edpipe-latin-1"), True
-
-
 def sample_of(text: str, layout: TutorLayout, newline: str) -> str | None:
     """Return the sample of the first whole row; empty where none stands in it, None without such a row."""
-    cells, _ = _cells(text, layout, newline, 1)
+    cells, _ = _split(text, layout, newline, 1)
     if not cells.height:
         return None
     return _text(cells.head(1), layout.columns["sample"])[0] or ""
-
-
-def _as_latin_1(error: UnicodeError) -> tuple[str, int]:
-    if not isinstance(error, UnicodeDecodeError):
-        raise error
-    return error.object[error.start : error.end].decode("latin-1"), error.end
-
-
-codecs.register_error("edpipe-latin-1", _as_latin_1)
 
 
 def read_rows(
@@ -95,7 +75,7 @@ def read_rows(
         Rows in the raw schema of the relation, and rejects with their reason.
     """
     text, _ = decode(data)
-    cells, refused = _cells(text, file.layout, newline, first_row)
+    cells, refused = _split(text, file.layout, newline, first_row)
     frame, unreadable = _typed(cells, file)
     bad = pl.concat([refused, unreadable]).sort("source_row")
     rejects = reject_frame(
@@ -106,74 +86,15 @@ def read_rows(
     return frame, rejects
 
 
-def _cells(text: str, layout: TutorLayout, newline: str, first_row: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return one string column a field (`c0`, …) with `source_row`, and lines of another field count."""
-    width = len(layout.header)
-    if not layout.is_quoted:
-        return _plain_cells(text, layout, newline, first_row)
-    cells = regular_cells(text.encode(), newline.encode(), layout.separator, width)
-    if cells is None:
-        return _quoted_cells(text, layout, first_row)
-    raw = pl.concat_str(pl.all().fill_null(""), separator=layout.separator).alias("raw")
-    numbered = cells.select(
-        pl.int_range(first_row, first_row + pl.len(), dtype=pl.Int32).alias("source_row"), raw
+def _split(text: str, layout: TutorLayout, newline: str, first_row: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    return split_cells(
+        text,
+        width=len(layout.header),
+        separator=layout.separator,
+        newline=newline,
+        is_quoted=layout.is_quoted,
+        first_row=first_row,
     )
-    whole = pl.concat([numbered, cells], how="horizontal")
-    return whole, numbered.clear().select("source_row", pl.lit("").alias("reason"), "raw")
-
-
-def _quoted_cells(text: str, layout: TutorLayout, first_row: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-    width = len(layout.header)
-    csv.field_size_limit(2**31 - 1)
-    records: list[list[str]] = list(csv.reader(io.StringIO(text, newline=""), delimiter=layout.separator))
-    raw = pl.Series("raw", [layout.separator.join(record) for record in records], dtype=pl.String)
-    count = pl.Series("count", [len(record) for record in records], dtype=pl.UInt32)
-    whole, refused, is_whole = _counted(raw, count, width, first_row)
-    names = [f"c{place}" for place in range(width)]
-    columns = list(zip(*(records[place] for place in is_whole.arg_true()), strict=True)) or [()] * width
-    cells = pl.DataFrame(dict(zip(names, columns, strict=True)), schema=dict.fromkeys(names, pl.String))
-    return pl.concat([whole, cells], how="horizontal"), refused
-
-
-def _plain_cells(
-    text: str, layout: TutorLayout, newline: str, first_row: int
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    width = len(layout.header)
-    raw = pl.Series("raw", text.split(newline), dtype=pl.String).str.strip_chars_end("\r")
-    count = raw.str.count_matches(layout.separator, literal=True).alias("count") + 1
-    whole, refused, _ = _counted(raw, count, width, first_row)
-    split = whole["raw"].str.split_exact(layout.separator, width - 1)
-    cells = split.struct.unnest().rename(lambda name: f"c{name.removeprefix('field_')}")
-    if '"' in text:
-        quoted = [name for name in cells.columns if cells[name].str.starts_with('"').any()]
-        cells = cells.with_columns(_unquoted(pl.col(name)) for name in quoted)
-    return pl.concat([whole, cells], how="horizontal"), refused
-
-
-def _counted(
-    raw: pl.Series, count: pl.Series, width: int, first_row: int
-) -> tuple[pl.DataFrame, pl.DataFrame, pl.Series]:
-    """Return numbered lines of ``width`` fields, others with a reason, and which are the first kind."""
-    lines = pl.DataFrame([raw, count]).with_row_index("source_row", offset=first_row)
-    lines = lines.with_columns(pl.col("source_row").cast(pl.Int32))
-    is_text = raw.str.strip_chars() != ""
-    is_whole = is_text & (count == width)
-    num_ends = pl.col("raw").str.count_matches("\n", literal=True)
-    reason = pl.format("{} fields instead of {}", "count", width)
-    reason = (
-        pl.when(num_ends > 0)
-        .then(pl.format("{}: a quoted cell goes over {} lines", reason, num_ends + 1))
-        .otherwise(reason)
-    )
-    refused = lines.filter(is_text & ~is_whole).select("source_row", reason.alias("reason"), "raw")
-    return lines.filter(is_whole).drop("count"), refused, is_whole
-
-
-def _unquoted(cell: pl.Expr) -> pl.Expr:
-    """Undo the quoting of a cell that a spreadsheet wrote because of its quotes or commas, and no other."""
-    is_quoted = cell.str.starts_with('"') & cell.str.contains(r'^"(?:[^"]|"")*(?:""|,)(?:[^"]|"")*"$')
-    inside = cell.str.slice(1, cell.str.len_chars() - 2).str.replace_all('""', '"', literal=True)
-    return pl.when(is_quoted & (cell.str.len_chars() > 2)).then(inside).otherwise(cell)
 
 
 def _typed(cells: pl.DataFrame, file: TutorFile) -> tuple[pl.DataFrame, pl.DataFrame]:

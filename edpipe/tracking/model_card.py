@@ -17,6 +17,7 @@ LICENCES = {
     "kddcup": TUTOR_TERMS,
     "datashop": TUTOR_TERMS,
     "mathia": TUTOR_TERMS,
+    "clicks": "that of the log's publisher: see the manifest",
     "synthetic": "synthetic, none",
     "file": "that of the user's file",
 }

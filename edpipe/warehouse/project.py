@@ -58,6 +58,7 @@ def variables(settings: Settings, *, generation: int = 0) -> dict[str, Any]:
         "session_idle_seconds": settings.warehouse.session_idle_minutes * 60,
         "mastery_decay": settings.warehouse.mastery_decay,
         "clock_offset_hours": settings.warehouse.clock_offset_hours,
+        "watched_share": settings.warehouse.watched_share,
         "kc_models": list(settings.warehouse.kc_models),
         "ignored_kcs": [word.upper() for word in settings.warehouse.ignored_kcs],
         "split_valid": settings.split.valid,

@@ -4,7 +4,7 @@ from sqlglot import exp
 from sqlmesh import macro
 from sqlmesh.core.macros import MacroEvaluator
 
-PACK = 2**20
+PACKED_BITS = 20
 
 
 @macro()
@@ -57,14 +57,27 @@ def list_by(evaluator: MacroEvaluator, value: exp.Expression, *order: exp.Expres
 
 
 @macro()
-def packed_list(evaluator: MacroEvaluator, value: exp.Expression, place: exp.Expression) -> exp.Expression:
-    """Aggregate numbers from 0 to 1,048,575 into a list ordered by place, then value.
+def sorted_list(evaluator: MacroEvaluator, value: exp.Expression) -> exp.Expression:
+    """Aggregate values into a list in rising order, on engines whose aggregates keep no order too."""
+    return evaluator.parse_one(f"LIST_SORT(ARRAY_AGG({_sql(value)}))")
 
-    Place and value are packed into one number and sorted afterwards: an ordered aggregate of twenty million
-    rows would hold all of them with their order in memory.
+
+@macro()
+def packed_list(
+    evaluator: MacroEvaluator,
+    value: exp.Expression,
+    place: exp.Expression,
+    bits: exp.Expression | None = None,
+) -> exp.Expression:
+    """Aggregate numbers from 0 to 2**bits - 1 into a list ordered by place, then value; 20 bits by default.
+
+    Place and value are packed into one number of 63 bits and sorted afterwards: an ordered aggregate of
+    twenty million rows would hold all of them with their order in memory.
     """
-    packed = f"ARRAY_AGG(CAST({_sql(place)} AS BIGINT) * {PACK} + {_sql(value)})"
-    return evaluator.parse_one(f"LIST_TRANSFORM(LIST_SORT({packed}), x -> CAST(x % {PACK} AS INT))")
+    width = PACKED_BITS if bits is None else int(bits.name)
+    kind = "INT" if width < 32 else "BIGINT"
+    packed = f"ARRAY_AGG(CAST({_sql(place)} AS BIGINT) * {2**width} + {_sql(value)})"
+    return evaluator.parse_one(f"LIST_TRANSFORM(LIST_SORT({packed}), x -> CAST(x % {2**width} AS {kind}))")
 
 
 @macro()

@@ -53,7 +53,12 @@ def test_every_relation_has_an_audit_and_every_stored_one_of_its_grain(
 ) -> None:
     assert [name for name, item in relations.items() if not item.audits] == []
     # A row number over the grain makes opportunities and examples unique; rejects repeat what sources repeat.
-    by_construction = {"core.opportunities", "training.tracing_examples", "core.rejects"}
+    by_construction = {
+        "core.opportunities",
+        "training.tracing_examples",
+        "training.recommendation_examples",
+        "core.rejects",
+    }
     assert [
         name
         for name, item in relations.items()

@@ -2,6 +2,7 @@
 
 from edpipe.sources.synthetic.assistments import SyntheticAssistments, write_assistments
 from edpipe.sources.synthetic.ednet import LEVELS, Level, write_ednet
+from edpipe.sources.synthetic.interests import SyntheticInterests, write_interests
 from edpipe.sources.synthetic.truth import SyntheticEdNet
 from edpipe.sources.synthetic.tutor_datashop import write_datashop_steps, write_datashop_transactions
 from edpipe.sources.synthetic.tutor_kddcup import write_kddcup
@@ -14,6 +15,7 @@ __all__ = [
     "Level",
     "SyntheticAssistments",
     "SyntheticEdNet",
+    "SyntheticInterests",
     "SyntheticTutor",
     "TutorWorld",
     "draw_tutor_world",
@@ -21,6 +23,7 @@ __all__ = [
     "write_datashop_steps",
     "write_datashop_transactions",
     "write_ednet",
+    "write_interests",
     "write_kddcup",
     "write_mathia",
 ]

@@ -2,7 +2,7 @@ MODEL (
   name core.reconciliation,
   kind FULL,
   grain (check_name, source, relation),
-  description 'The account of a build: every source row, the identities of the published levels, unknown values, duplicates, orphans, empty answers, coverage; of tutor logs: core.tutor_checks.',
+  description 'The account of a build: every source row, the identities of the published levels, unknown values, duplicates, orphans, empty answers, coverage; of tutor logs: core.tutor_checks, of behaviors: core.behavior_checks.',
   columns (
     check_name TEXT,
     source TEXT,
@@ -15,7 +15,7 @@ MODEL (
   ),
   column_descriptions (
     check_name = 'What is checked.',
-    source = 'Source of the rows: ednet, assistments, kddcup, datashop or mathia.',
+    source = 'Source of the rows: ednet, assistments, kddcup, datashop, mathia or clicks.',
     relation = 'Raw relation, level or table that is looked at.',
     observed = 'Count that was found.',
     expected = 'Count that was expected; null where the check only tells a number.',
@@ -59,6 +59,10 @@ UNION ALL
 SELECT 'mathia' AS source, 'steps' AS relation, COUNT(*) AS num_rows FROM raw.mathia_steps
 UNION ALL
 SELECT 'mathia' AS source, 'transactions' AS relation, COUNT(*) AS num_rows FROM raw.mathia_transactions
+UNION ALL
+SELECT 'clicks' AS source, 'behaviors' AS relation, COUNT(*) AS num_rows FROM raw.clicks_behaviors
+UNION ALL
+SELECT 'clicks' AS source, 'items' AS relation, COUNT(*) AS num_rows FROM raw.clicks_items
 ), refused AS (
 SELECT source, relation, COUNT(*) AS num_rows FROM raw.rejects GROUP BY source, relation
 ), presence AS (
@@ -457,6 +461,16 @@ SELECT
   severity,
   detail
 FROM core.tutor_checks
+UNION ALL
+SELECT
+  check_name,
+  source,
+  relation,
+  observed,
+  expected,
+  severity,
+  detail
+FROM core.behavior_checks
 )
 SELECT
   check_name,

@@ -14,10 +14,10 @@ MODEL (
   ),
   column_descriptions (
     student_key = 'Dense number of the student, from 1, unique over sources.',
-    source = 'Where the row comes from: ednet, assistments, kddcup, datashop or mathia.',
+    source = 'Where the row comes from: ednet, assistments, kddcup, datashop, mathia or clicks.',
     student_id = 'Published student id.',
     split = 'train, valid or test: as the source file says (ASSISTments only), else by a hash of the student id.',
-    num_interactions = 'Interactions of the student in core.interactions; 0 for students known from actions only.',
+    num_interactions = 'Interactions of the student in core.interactions; 0 for students known from actions or clicks only.',
     first_answered_at = 'First answer, UTC (tutors: local clock as if UTC); null without dated answers.',
     last_answered_at = 'Last answer, UTC (tutors: local clock as if UTC); null without dated answers.'
   ),
@@ -48,6 +48,15 @@ WITH seen AS (
     CAST(NULL AS BIGINT) AS first_milliseconds,
     CAST(NULL AS BIGINT) AS last_milliseconds
   FROM staging.ednet_actions
+  UNION ALL
+  SELECT DISTINCT
+    'clicks' AS source,
+    student_id,
+    CAST(NULL AS TEXT) AS split,
+    0 AS num_interactions,
+    CAST(NULL AS BIGINT) AS first_milliseconds,
+    CAST(NULL AS BIGINT) AS last_milliseconds
+  FROM staging.clicks_behaviors
   UNION ALL
   SELECT
     source,
