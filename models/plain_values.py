@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 Config = TypeVar("Config")
 
@@ -39,3 +39,9 @@ def config_of(values: Mapping[str, Any], configs: Mapping[str, type[Config]], no
         **{key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
     )
     return found
+
+
+def one_of(name: str, found: str, kinds: Any) -> None:
+    """Refuse a value that is none of a literal type's."""
+    if found not in get_args(kinds):
+        raise ValueError(f"{name} must be one of {', '.join(get_args(kinds))}; got {found!r}.")

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal
 
 from models.diffusion import Parameterization
-from models.plain_values import config_of
+from models.plain_values import config_of, one_of
 from models.tsdiff.s4d import Discretization, Start
 
 Schedule = Literal["linear", "cosine", "sigmoid", "given"]
@@ -229,12 +229,6 @@ def config_from_dict(values: Mapping[str, Any]) -> BackboneConfig:
         If the kind or a key is unknown.
     """
     return config_of(values, CONFIGS, "model")
-
-
-def one_of(name: str, found: str, kinds: Any) -> None:
-    """Refuse a value that is none of a literal type's."""
-    if found not in get_args(kinds):
-        raise ValueError(f"{name} must be one of {', '.join(get_args(kinds))}; got {found!r}.")
 
 
 def check_diffusion(config: TSDiffConfig | ConditionalConfig) -> None:
