@@ -59,15 +59,6 @@ def examine(settings: Settings) -> list[Check]:
     ]
 
 
-def sampling_device(accelerator: str) -> str:
-    """Return where networks sample, from Lightning's name of an accelerator: ``cuda`` or ``cpu``."""
-    import torch
-
-    if accelerator in {"auto", "gpu", "cuda"} and torch.cuda.is_available():
-        return "cuda"
-    return "cpu"
-
-
 def _python() -> Check:
     good = sys.version_info[:2] in SUPPORTED_PYTHON
     return Check(

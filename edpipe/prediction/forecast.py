@@ -15,9 +15,9 @@ from edpipe.datasets.series_batches import WindowEncoder
 from edpipe.datasets.series_scaling import ScaleRule, Scaling
 from edpipe.datasets.series_transform import Transform, restored, transformed
 from edpipe.datasets.series_windows import Windows, WindowShape
+from edpipe.device import sampling_device
 from edpipe.errors import SettingsError, TrainingError
 from edpipe.evaluation.forecast.calibration import Calibration, calibration_from_dict
-from edpipe.machine import sampling_device
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,7 +11,7 @@ import polars as pl
 import torch
 
 from edpipe.datasets.series_source import SourcedTask, sourced_task
-from edpipe.machine import sampling_device
+from edpipe.device import sampling_device
 from edpipe.prediction.forecast import TSDIFF_FILE, TSDIFF_FORMAT, TrainedForecaster
 from edpipe.settings import Settings
 from edpipe.training.callbacks import BEST_FILE, LAST_FILE
