@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from edpipe.cli import data, forecasting, learning, refinement, representing, start, synthesis
+from edpipe.cli import data, forecasting, learning, recommendation, refinement, representing, start, synthesis
 from edpipe.cli.context import Options
 from edpipe.errors import EdpipeError, SettingsError
 
@@ -31,6 +31,7 @@ data.add_to(app)
 representing.add_to(app)
 learning.add_to(app)
 forecasting.add_to(app)
+recommendation.add_to(app)
 refinement.add_to(app)
 synthesis.add_to(app)
 

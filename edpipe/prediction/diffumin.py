@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -60,6 +60,11 @@ class TrainedRecommender:
             negatives=int(self.options["negatives"]),
             seed=int(self.options["seed"]),
         )
+
+    def asked_like(self, other: TrainedRecommender) -> TrainedRecommender:
+        """Return the same network, asked about the very rows that another is: by its negatives and seed."""
+        rows = {name: other.options[name] for name in ("negatives", "seed", "batch_size")}
+        return replace(self, options={**self.options, **rows})
 
 
 def checkpoint_content(
@@ -198,6 +203,27 @@ def predict_split(
             if on_requests is not None:
                 on_requests(len(chosen))
     return pl.concat(frames)
+
+
+def drawn_rows(encoder: ImpressionEncoder, split: Split, *, most_requests: int, seed: int) -> pl.DataFrame:
+    """Return rows of a part of the split without a probability: all, or those of some random requests.
+
+    Parameters
+    ----------
+    encoder
+        Dataset, and how negatives are drawn.
+    split
+        Part to take.
+    most_requests
+        Requests from which some are drawn instead.
+    seed
+        Seed of that draw.
+    """
+    requests = encoder.dataset.requests(split)
+    if len(requests) > most_requests:
+        chosen = np.random.default_rng(seed).choice(len(requests), most_requests, replace=False)
+        requests = requests[np.sort(chosen)]
+    return rows_frame(encoder.dataset, requests, encoder.draw(requests))
 
 
 def rows_frame(dataset: ImpressionDataset, requests: NDArray[np.int64], rows: ImpressionRows) -> pl.DataFrame:
