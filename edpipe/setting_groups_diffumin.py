@@ -63,6 +63,9 @@ class DiffuMINSettings(Strict):
         default=("item_rate", "logistic", "no_behaviors", "mean_pooling"),
         description="Plain predictors in the same table; the last two are networks, trained like the model.",
     )
+    planted: str = Field(
+        default="", description="Folder with the truth of synthetic clicks, which then stands in the table."
+    )
     bootstrap: int = Field(default=200, ge=0, description="Draws of students for intervals.")
     num_recommended: int = Field(default=10, ge=1, le=1_000, description="Items for each student.")
     num_candidates: int = Field(

@@ -70,6 +70,7 @@ def options(
     `edpipe train tracing`, `edpipe evaluate`, `edpipe promote`, `edpipe report`. With logs of a tutor:
     `edpipe ingest kddcup FILE`, `edpipe build`, `edpipe train strategy`, `edpipe evaluate strategy`.
     Forecasts: `edpipe train tsdiff`, `edpipe evaluate tsdiff`, `edpipe promote tsdiff`, `edpipe forecast`.
+    Recommendations: the same with `diffumin`, then `edpipe recommend --student u1`.
     """
     del version
     context.obj = Options(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edpipe.datasets.impressions_source import impression_dataset
 from edpipe.errors import RegistryError
@@ -81,7 +83,42 @@ def _compared(settings: Settings, run: TrainingRun, dataset: ImpressionDataset) 
         training_rows=lambda: drawn_rows(encoder, "train", most_requests=MAX_REQUESTS, seed=settings.seed),
         popularity=np.array(dataset.columns["popularity"]).astype(np.int64),
         num_students=dataset.num_students,
+        planted=_planted(settings, dataset) if settings.diffumin.planted else None,
     )
+
+
+def _planted(settings: Settings, dataset: ImpressionDataset) -> Callable[[pl.DataFrame], pl.Series]:
+    """Return the true chances of rows of a synthetic log; ids are its numbers behind its name."""
+    import polars as pl
+
+    from edpipe.evaluation.recommendation.planted import planted_chances
+    from edpipe.sources.synthetic import read_truth
+    from edpipe.warehouse import query
+
+    truth = read_truth(Path(settings.diffumin.planted))
+    known = query(settings, "select student_key, student_id from core.students")
+    students = pl.DataFrame({"student_key": np.array(dataset.columns["student_key"])}).join(
+        known.with_columns(pl.col("student_key").cast(pl.Int64)), on="student_key", maintain_order="left"
+    )
+
+    def chances(rows: pl.DataFrame) -> pl.Series:
+        found = planted_chances(
+            rows,
+            dataset,
+            truth,
+            student_numbers=_numbers(students["student_id"]),
+            item_numbers=_numbers(dataset.catalog["item_id"]),
+            negatives=settings.recommendation.negatives,
+        )
+        return pl.Series(found)
+
+    return chances
+
+
+def _numbers(ids: pl.Series) -> NDArray[np.int64]:
+    """Return what stands behind the colon of published ids."""
+    found: NDArray[np.int64] = ids.str.split(":").list.last().cast(int).to_numpy().astype(np.int64)
+    return found
 
 
 def _predictor(
