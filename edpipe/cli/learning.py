@@ -209,5 +209,6 @@ def _family(context: typer.Context, model: str, source: str | None = None) -> tu
     from edpipe.learning import family_of
 
     family = family_of(model)
-    flags: dict[str, Any] = {family.group: {"source": source}}
+    # A flag that was not given must not hide one of `--set`.
+    flags: dict[str, Any] = {} if source is None else {family.group: {"source": source}}
     return family, settings_of(context, **flags)
