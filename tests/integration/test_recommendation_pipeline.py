@@ -214,6 +214,17 @@ def test_a_plainer_network_is_a_challenger(done: Whole) -> None:
     assert "validation AUC" in decided.reason
 
 
+def test_a_candidate_of_another_seed_meets_the_champion_on_its_own_rows(done: Whole) -> None:
+    other = small(done.settings.home, max_epochs=1, floors=()).model_copy(update={"seed": 8})
+    run = edpipe.train("diffumin", other)
+    edpipe.evaluate("diffumin", other, run_dir=run.run_dir)
+    decided = edpipe.promote("diffumin", other, run_dir=run.run_dir, dry_run=True)
+    recorded = float(edpipe.versions("diffumin", other)[0].tags["valid.auc"])
+    # Another seed draws other negatives: the champion was measured anew, on like rows.
+    assert decided.scores["champion.auc"] != recorded
+    assert decided.scores["champion.auc"] == pytest.approx(recorded, abs=0.15)
+
+
 def test_a_source_that_was_not_ingested_is_refused(done: Whole) -> None:
     asked = done.settings.model_copy(
         update={"recommendation": done.settings.recommendation.model_copy(update={"source": "ednet"})}
