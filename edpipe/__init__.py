@@ -2,14 +2,15 @@
 
 The verbs of the command line as functions: :func:`ingest`, :func:`plan`, :func:`build`, :func:`show`,
 :func:`sql`, :func:`embed`, :func:`cluster`, :func:`train`, :func:`evaluate`, :func:`promote`,
-:func:`score`, :func:`forecast`, :func:`refine`, :func:`synthesize`, :func:`report`, :func:`status`,
-:func:`doctor`, :func:`demo`.
+:func:`score`, :func:`forecast`, :func:`recommend`, :func:`refine`, :func:`synthesize`, :func:`report`,
+:func:`status`, :func:`doctor`, :func:`demo`.
 """
 
 from edpipe.api import build, demo, doctor, ingest, plan, publish, show, sql, status
 from edpipe.errors import EdpipeError
 from edpipe.forecasting import forecast
 from edpipe.learning import evaluate, promote, report, score, train, versions
+from edpipe.recommending import recommend
 from edpipe.refining import refine
 from edpipe.representing import cluster, embed
 from edpipe.settings import Settings, load_settings
@@ -33,6 +34,7 @@ __all__ = [
     "plan",
     "promote",
     "publish",
+    "recommend",
     "refine",
     "report",
     "score",

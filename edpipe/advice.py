@@ -16,12 +16,14 @@ def train_command(settings: Settings, model: str = "tracing") -> str:
     settings
         Where the raw rows are, and the source of each family.
     model
-        ``tracing``, ``strategy`` or ``tsdiff``.
+        ``tracing``, ``strategy``, ``tsdiff`` or ``diffumin``.
     """
     sources = list(dict.fromkeys(manifest.source for manifest in landed(settings.raw_dir)))
     usable = [one for one in sources if model != "strategy" or one in TUTOR_SOURCES]
-    wanted = {"strategy": settings.strategy.source, "tsdiff": settings.tsdiff.source}.get(
-        model, settings.tracing.source
-    )
+    wanted = {
+        "strategy": settings.strategy.source,
+        "tsdiff": settings.tsdiff.source,
+        "diffumin": settings.recommendation.source,
+    }.get(model, settings.tracing.source)
     flag = "" if wanted in usable or not usable else f" --source {usable[0]}"
     return f"edpipe train {model}{flag}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from edpipe.advice import train_command
 from edpipe.errors import RegistryError, SettingsError, TrainingError
+from edpipe.families.diffumin import DiffuMINFamily
 from edpipe.families.family import Evaluated, Family, OnMade
 from edpipe.families.runs import (
     comparison_of,
@@ -47,7 +48,9 @@ __all__ = [
     "versions",
 ]
 
-FAMILIES: dict[str, Family] = {one.name: one for one in (TracingFamily(), StrategyFamily(), TSDiffFamily())}
+FAMILIES: dict[str, Family] = {
+    one.name: one for one in (TracingFamily(), StrategyFamily(), TSDiffFamily(), DiffuMINFamily())
+}
 MODELS = tuple(FAMILIES)
 
 
@@ -68,10 +71,10 @@ def train(
     Parameters
     ----------
     model
-        ``tracing``, ``strategy`` or ``tsdiff``.
+        ``tracing``, ``strategy``, ``tsdiff`` or ``diffumin``.
     settings
-        Default: :func:`edpipe.load_settings`. `settings.tracing`, `settings.strategy` and
-        `settings.tsdiff` say which model, on which source.
+        Default: :func:`edpipe.load_settings`. `settings.tracing`, `settings.strategy`, `settings.tsdiff` and
+        `settings.diffumin` say which model, on which source; of the last, `settings.recommendation` does.
     resume
         Take up an interrupted run; otherwise it starts anew.
     dry_run
@@ -103,7 +106,7 @@ def evaluate(
     Parameters
     ----------
     model
-        ``tracing``, ``strategy`` or ``tsdiff``.
+        ``tracing``, ``strategy``, ``tsdiff`` or ``diffumin``.
     settings
         Default: :func:`edpipe.load_settings`.
     run_dir
@@ -132,7 +135,7 @@ def promote(
     Parameters
     ----------
     model
-        ``tracing``, ``strategy`` or ``tsdiff``.
+        ``tracing``, ``strategy``, ``tsdiff`` or ``diffumin``.
     settings
         Default: :func:`edpipe.load_settings`.
     run_dir, version
@@ -167,13 +170,13 @@ def score(model: str = "tracing", settings: Settings | None = None) -> list[Path
 
     ``tracing`` gives every student's mastery of every KC, ``predictions.kc_mastery``; ``strategy`` gives
     ``predictions.strategies``, ``predictions.strategy_clusters`` and ``predictions.cluster_profiles``;
-    ``tsdiff`` gives ``predictions.activity_forecasts``.
+    ``tsdiff`` gives ``predictions.activity_forecasts``; ``diffumin`` gives ``predictions.recommendations``.
     Publish afterwards (:func:`edpipe.publish`), so that readers see them.
 
     Parameters
     ----------
     model
-        ``tracing``, ``strategy`` or ``tsdiff``.
+        ``tracing``, ``strategy``, ``tsdiff`` or ``diffumin``.
     settings
         Default: :func:`edpipe.load_settings`.
 
@@ -291,7 +294,7 @@ def champion_lines(settings: Settings) -> list[str]:
 def comparison(run_dir: Path, *, split: str = "test", subset: str = "all") -> pl.DataFrame:
     """Return one row a model: each metric on a subset of a split, with its interval, best first.
 
-    Tracers are ordered by AUC, predictors of strategies by exact match, forecasters by CRPS.
+    Tracers and recommenders are ordered by AUC, predictors of strategies by exact match, forecasters by CRPS.
     """
     family = FAMILIES[model_of(run_dir)]
     return comparison_of(run_dir, family.titles, split=split, subset=subset, lowest_first=family.lowest_first)
@@ -348,7 +351,7 @@ def warnings_of(
     Parameters
     ----------
     model
-        ``tracing``, ``strategy`` or ``tsdiff``.
+        ``tracing``, ``strategy``, ``tsdiff`` or ``diffumin``.
     settings
         Default: :func:`edpipe.load_settings`.
     version

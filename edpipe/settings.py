@@ -33,6 +33,7 @@ from edpipe.setting_groups import (
     closest,
     refuse_unknown,
 )
+from edpipe.setting_groups_diffumin import DiffuMINSettings
 from edpipe.setting_groups_forecast import TSDiffSettings
 from edpipe.setting_groups_recommendation import RecommendationSettings
 
@@ -68,6 +69,7 @@ class Settings(BaseSettings):
     strategy: StrategySettings = StrategySettings()
     tsdiff: TSDiffSettings = TSDiffSettings()
     recommendation: RecommendationSettings = RecommendationSettings()
+    diffumin: DiffuMINSettings = DiffuMINSettings()
     synthetic: SyntheticSettings = SyntheticSettings()
 
     @model_validator(mode="before")

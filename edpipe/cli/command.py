@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from edpipe.cli import data, forecasting, learning, refinement, representing, start, synthesis
+from edpipe.cli import data, forecasting, learning, recommendation, refinement, representing, start, synthesis
 from edpipe.cli.context import Options
 from edpipe.errors import EdpipeError, SettingsError
 
@@ -31,6 +31,7 @@ data.add_to(app)
 representing.add_to(app)
 learning.add_to(app)
 forecasting.add_to(app)
+recommendation.add_to(app)
 refinement.add_to(app)
 synthesis.add_to(app)
 
@@ -69,6 +70,7 @@ def options(
     `edpipe train tracing`, `edpipe evaluate`, `edpipe promote`, `edpipe report`. With logs of a tutor:
     `edpipe ingest kddcup FILE`, `edpipe build`, `edpipe train strategy`, `edpipe evaluate strategy`.
     Forecasts: `edpipe train tsdiff`, `edpipe evaluate tsdiff`, `edpipe promote tsdiff`, `edpipe forecast`.
+    Recommendations: the same with `diffumin`, then `edpipe recommend --student u1`.
     """
     del version
     context.obj = Options(

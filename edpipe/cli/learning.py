@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 FormatFlag = Annotated[Format, typer.Option("--format", help="How rows are printed.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")]
-Model = Annotated[str, typer.Argument(help="tracing, strategy or tsdiff.")]
+Model = Annotated[str, typer.Argument(help="tracing, strategy, tsdiff or diffumin.")]
 FEW_STUDENTS = 30
-KINDS = {"tracing": "tracer", "strategy": "predictor", "tsdiff": "forecaster"}
+KINDS = {"tracing": "tracer", "strategy": "predictor", "tsdiff": "forecaster", "diffumin": "recommender"}
 RunDir = Annotated[Path | None, typer.Option("--run", help="Folder of a training run; default the newest.")]
 
 
@@ -37,7 +37,7 @@ def train(
         typer.Option(
             help="Ingested source to learn from. tracing: ednet (the default), assistments, kddcup, "
             "datashop or mathia; strategy: kddcup (the default), datashop or mathia; tsdiff: any with times, "
-            "ednet is the default."
+            "ednet is the default; diffumin: any, and clicks, ednet is the default."
         ),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start anew instead of going on.")] = False,
@@ -48,12 +48,13 @@ def train(
 
     Example: `edpipe train tracing`, `edpipe --preset full --set tracing.model=dkt train tracing`,
     `edpipe train strategy --source kddcup`, `edpipe train tsdiff`, `edpipe --set tsdiff.file=visits.csv train
-    tsdiff`. A predictor of strategies needs an embedding and clusters, which
-    are made on the way, with a line each. Formats for machines give one row, the run.
+    tsdiff`, `edpipe train diffumin --source clicks`. A predictor of strategies needs an embedding and
+    clusters, which are made on the way, with a line each. Formats for machines give one row, the run.
     """
     from edpipe import train as verb
     from edpipe.datasets.series_source import account_words
     from edpipe.datasets.strategy_lengths import single_step_words
+    from edpipe.families.impression_words import impression_words
 
     family, settings = _family(context, model, source)
     run = verb(
@@ -67,7 +68,7 @@ def train(
     if not run.run_key:
         say(f"Would train: {kind}; what it learns from is made first and names the run.")
         return
-    for line in account_words(run.data.get("account", {})):
+    for line in (*account_words(run.data.get("account", {})), *impression_words(run.data)):
         say(line)
     facts = f"{kind}, {run.num_parameters:,} parameters, run {run.run_key}"
     if dry_run:
@@ -94,7 +95,8 @@ def evaluate(
 ) -> None:
     """Compare a trained model with the baselines on the test part, and register it.
 
-    Example: `edpipe evaluate`, `edpipe evaluate strategy`, `edpipe evaluate tsdiff` (a rolling backtest).
+    Example: `edpipe evaluate`, `edpipe evaluate strategy`, `edpipe evaluate tsdiff` (a rolling backtest),
+    `edpipe evaluate diffumin`.
     The test split is opened once for a run; a second call shows the result.
     """
     from edpipe import evaluate as verb
@@ -130,7 +132,7 @@ def promote(
 
     Example: `edpipe promote`, `edpipe promote strategy --version 3 --dry-run`. A predictor of strategies must
     also not be worse for the mastery group that is served worst; 90 % intervals of a forecaster must hold 87
-    to 93 % of the steps.
+    to 93 % of the steps; a recommender must predict 0.9 to 1.1 clicks for each real one.
     """
     from edpipe import promote as verb
     from edpipe import versions
@@ -160,11 +162,11 @@ def promote(
 
 
 def score(context: typer.Context, model: Model = "tracing", dry_run: DryRun = False) -> None:
-    """Write the predictions of the champion and publish them: mastery, strategies and clusters, or forecasts.
+    """Write and publish the champion's predictions: mastery, strategies and clusters, forecasts, or items.
 
-    Example: `edpipe score`, `edpipe score strategy`, `edpipe score tsdiff`. Tables: predictions.kc_mastery;
-    predictions.strategies, predictions.strategy_clusters, predictions.cluster_profiles;
-    predictions.activity_forecasts.
+    Example: `edpipe score`, `edpipe score strategy`, `edpipe score tsdiff`, `edpipe score diffumin`. Tables:
+    predictions.kc_mastery; predictions.strategies, predictions.strategy_clusters,
+    predictions.cluster_profiles; predictions.activity_forecasts; predictions.recommendations.
     """
     from edpipe import publish, versions
     from edpipe import score as verb
@@ -211,5 +213,6 @@ def _family(context: typer.Context, model: str, source: str | None = None) -> tu
     from edpipe.learning import family_of
 
     family = family_of(model)
-    flags: dict[str, Any] = {family.name: {"source": source}}
+    # A flag that was not given must not hide one of `--set`.
+    flags: dict[str, Any] = {} if source is None else {family.group: {"source": source}}
     return family, settings_of(context, **flags)

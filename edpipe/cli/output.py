@@ -22,7 +22,7 @@ NARROWEST_COLUMN = 10
 # What stands between two columns, and at the edges.
 FRAME = 3
 # Columns of sentences, which wrap at spaces; anything else that is long is a name or a list of names.
-PROSE = ("description", "detail", "explain_value", "found", "meaning", "next_step", "selection")
+PROSE = ("description", "detail", "evidence", "explain_value", "found", "meaning", "next_step", "selection")
 SHORTENED = "Long values are shortened in the middle; `--format csv` or `--format json` gives them whole."
 
 

@@ -73,6 +73,8 @@ class Family(Protocol):
     ----------
     name
         Word of the command line, of ``run.json`` and of the registry.
+    group
+        Group of settings that names the source.
     titles
         Metrics of the comparison in order, with their titles; the first orders the models.
     lowest_first
@@ -89,6 +91,7 @@ class Family(Protocol):
     """
 
     name: str
+    group: str
     titles: Mapping[str, str]
     validation: Mapping[str, str]
     lowest_first: bool

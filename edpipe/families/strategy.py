@@ -36,6 +36,7 @@ class StrategyFamily:
     """Models that predict strategies."""
 
     name = "strategy"
+    group = "strategy"
     titles: Mapping[str, str] = TITLES
     validation: Mapping[str, str] = VALIDATION
     lowest_first = False

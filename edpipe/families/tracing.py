@@ -33,6 +33,7 @@ class TracingFamily:
     """Models that trace knowledge."""
 
     name = "tracing"
+    group = "tracing"
     titles: Mapping[str, str] = TITLES
     validation: Mapping[str, str] = VALIDATION
     lowest_first = False

@@ -29,6 +29,7 @@ class TSDiffFamily:
     """Models that forecast series."""
 
     name = "tsdiff"
+    group = "tsdiff"
     titles: Mapping[str, str] = TITLES
     validation: Mapping[str, str] = VALIDATION
     lowest_first = True

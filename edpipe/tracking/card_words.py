@@ -212,4 +212,51 @@ model.predict(series)
     subjects="series",
     no_groups="Not asked: forecasts are of sums over students, not of students.",
 )
-WORDS = {"tracing": TRACING, "strategy": STRATEGY, "tsdiff": TSDIFF}
+DIFFUMIN = CardWords(
+    summary="Predicts whether a student takes up an item next, from the items of the past.",
+    headline=("auc", "Test AUC"),
+    metrics={
+        "auc": "AUC",
+        "grouped_auc": "AUC in a student",
+        "log_loss": "log loss",
+        "predicted_over_clicked": "predicted / real",
+        "calibration_error": "calibration error",
+    },
+    subsets={
+        "all": "",
+        "history:0": ", no behavior before",
+        "history:1-20": ", 1 to 20 behaviors before",
+        "history:21-100": ", 21 to 100 behaviors before",
+        "history:101-1,000": ", 101 to 1,000 behaviors before",
+        "history:1,001+": ", more behaviors before",
+    },
+    groups={},
+    group_metrics={},
+    group_intro="",
+    rows="targets",
+    scored="impressions",
+    outcome="taken up",
+    splits=(
+        "Split by time within each student: the latest targets are the test, those before them validation. "
+        "The test part is opened once a run."
+    ),
+    load="""```python
+import mlflow
+
+model = mlflow.pyfunc.load_model("models:/{name}@champion")
+# columns student_id, item_id, outcome, is_asked: past behaviors in order, then the items asked about;
+# one probability a row, missing for the past
+model.predict(rows)
+```""",
+    limits=(
+        "What a student took up next is not what is good for the student, and what was shown and passed over "
+        "is not in these logs: no claim is made of what a recommendation would cause.",
+        "Where the target is the next item, probabilities are those beside items drawn by popularity: they "
+        "order items and say nothing of how often an item will be taken up.",
+        "Items never met in training are scored by their categories alone, and are never recommended.",
+        "Which behaviors carried a score tells what the network read, not why the student acts.",
+        "A network that samples noise anew each time (preset paper or released) can be measured only.",
+    ),
+    no_groups="Not measured: mastery is not asked of these logs.",
+)
+WORDS = {"tracing": TRACING, "strategy": STRATEGY, "tsdiff": TSDIFF, "diffumin": DIFFUMIN}

@@ -4,8 +4,9 @@ The score is the log loss on validation rows: of an answer for tracers, of a tok
 strategies. It is a proper score: it rewards probabilities that are right, which is what mastery estimates and
 confidences are made of, while AUC and exact match only reward order. Those are recorded beside it. A
 predictor of strategies must also not be worse for the mastery group that is served worst, where both are
-known. Forecasters are compared by their CRPS, and their 90 % intervals must hold about 90 % of the steps. The
-test split plays no part.
+known. Forecasters are compared by their CRPS, and their 90 % intervals must hold about 90 % of the steps.
+Recommenders are compared by their AUC, since their order is what is used, and must predict about as many
+clicks as come. The test split plays no part.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Contest:
     Attributes
     ----------
     deciding
-        Metric on validation rows; the lower wins.
+        Metric on validation rows; the lower wins, or the higher where ``is_higher_better``.
     title
         Its name in a sentence.
     beside
@@ -54,6 +55,8 @@ class Contest:
         Its name in a sentence.
     band
         Least and greatest value.
+    is_higher_better
+        Whether the higher value of the deciding metric wins.
     """
 
     deciding: str = "log_loss"
@@ -64,6 +67,11 @@ class Contest:
     banded: str = ""
     banded_title: str = ""
     band: tuple[float, float] = (0.0, 1.0)
+    is_higher_better: bool = False
+
+    def wins(self, new: float, old: float) -> bool:
+        """Return whether a value of the deciding metric beats another; one that is no number never does."""
+        return new > old if self.is_higher_better else new < old
 
     def excess(self, value: float) -> float:
         """Return how far a value lies outside of the band; 0 inside."""
@@ -85,7 +93,16 @@ TSDIFF = Contest(
     banded_title="share of validation steps inside the 90 % interval",
     band=(0.87, 0.93),
 )
-CONTESTS = {"strategy": STRATEGY, "tsdiff": TSDIFF}
+DIFFUMIN = Contest(
+    deciding="auc",
+    title="validation AUC",
+    beside=("log_loss", "predicted_over_clicked"),
+    banded="predicted_over_clicked",
+    banded_title="number of predicted clicks for each real one",
+    band=(0.9, 1.1),
+    is_higher_better=True,
+)
+CONTESTS = {"strategy": STRATEGY, "tsdiff": TSDIFF, "diffumin": DIFFUMIN}
 
 
 def contest_of(name: str) -> Contest:
@@ -138,10 +155,11 @@ def promote(
 
     A predictor of strategies must also not have a lower exact match in its worst mastery group, and the
     90 % intervals of a forecaster must hold 87 to 93 % of the steps, or miss that by less than the champion's
-    do. Both must
-    have been scored on the same rows: same data fingerprint and split. If the champion was validated on
-    other data, ``rescore`` measures it on the candidate's. A candidate that does not win gets the alias
-    ``challenger``. The first version becomes champion without a contest.
+    do. A recommender needs a higher AUC instead, and must predict 0.9 to 1.1 clicks for each real one, or be
+    nearer to that than the champion. Both must have been scored on the same rows: same data fingerprint and
+    split. If the champion was validated on other data, ``rescore`` measures it on the candidate's. A
+    candidate that does not win gets the alias ``challenger``. The first version becomes champion without a
+    contest.
 
     Parameters
     ----------
@@ -229,8 +247,7 @@ def _compare(candidate: ModelVersion, holder: ModelVersion, scores: Mapping[str,
     contest = contest_of(candidate.name)
     new, old = (scores[f"{who}.{contest.deciding}"] for who in ("candidate", "champion"))
     names = f"Version {candidate.version} has a {contest.title} of {new:.4f}, version {holder.version}"
-    # Compared as "not less": a score that is no number wins nothing.
-    if not new < old:
+    if not contest.wins(new, old):
         return False, f"{names} of {old:.4f}: the champion stays."
     guarded = [scores.get(f"{who}.{contest.guard}") for who in ("candidate", "champion")]
     if guarded[0] is not None and guarded[1] is not None and guarded[0] < guarded[1]:

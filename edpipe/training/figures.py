@@ -142,3 +142,41 @@ class TSDiffEpoch(Figures):
         """Return the figures that the module and the look at validation logged."""
         crps = metrics.get("valid/crps", math.nan)
         return cls(epoch, metrics["train/loss"], metrics["valid/loss"], crps)
+
+
+@dataclass(frozen=True)
+class ClickEpoch(Figures):
+    """Figures of one epoch of a recommender.
+
+    Attributes
+    ----------
+    epoch
+        Number from 0.
+    train_loss
+        Mean of all that training makes small.
+    train_click_loss, valid_loss
+        Mean binary cross-entropy of a click; validation with the averaged weights.
+    valid_auc
+        Area under the ROC curve over all validation rows.
+    """
+
+    train_loss: float
+    train_click_loss: float
+    valid_loss: float
+    valid_auc: float
+
+    @property
+    def score(self) -> float:
+        """The validation AUC."""
+        return self.valid_auc
+
+    @property
+    def words(self) -> str:
+        """Number of the epoch, and its AUC."""
+        return f"epoch {self.epoch + 1}, validation AUC {self.valid_auc:.4f}"
+
+    @classmethod
+    def of(cls, epoch: int, metrics: Mapping[str, float]) -> Self:
+        """Return the figures that the module logged."""
+        names = ("train/loss", "train/ctr", "valid/loss", "valid/auc")
+        return cls(epoch, *(metrics[name] for name in names))

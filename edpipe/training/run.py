@@ -47,8 +47,8 @@ class TrainingRun:
     is_new
         False if the run was finished before, or only planned.
     model
-        Family of the model: ``tracing``, ``strategy`` or ``tsdiff``; runs written before there were two are
-        of tracing.
+        Family of the model: ``tracing``, ``strategy``, ``tsdiff`` or ``diffumin``; runs written before there
+        were two are of tracing.
     data
         More about the data: split, keys of the embedding and of the clusters, numbers of attempts; for
         forecasters what was asked for, and an account of what was left out.

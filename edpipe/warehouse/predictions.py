@@ -130,6 +130,28 @@ CONTRACTS = {
         },
         upstream=("features.activity_series",),
     ),
+    "recommendations": PredictionContract(
+        made_by="edpipe score diffumin",
+        description=(
+            "The items that the champion ranks highest for each student, after all that the student did; of "
+            "those met most often in training. What students take up, not what is good for them."
+        ),
+        grain="source, log_name, target, student_id, rank",
+        columns={
+            "source": "Source of the logs.",
+            "log_name": "What the behaviors are: answers, visits, problems or clicks.",
+            "target": "What is foretold: next_item, engagement or correct.",
+            "student_id": "Published id of the student.",
+            "rank": "1 for the best item.",
+            "item_id": "Published id of the item, as in core.catalog.",
+            "probability": (
+                "Chance of the target, in [0, 1]; of next_item, beside items drawn by popularity, so that "
+                "only its order means something."
+            ),
+            **MODEL,
+        },
+        upstream=("features.behavior_sequences", "core.catalog"),
+    ),
 }
 
 

@@ -28,6 +28,7 @@ NAMED_IN_THE_README = [
     "promote",
     "score",
     "forecast",
+    "recommend",
     "refine",
     "synthesize",
     "report",
@@ -45,6 +46,7 @@ WRITES = [
     "promote",
     "score",
     "forecast",
+    "recommend",
     "refine",
     "synthesize",
     "report",
@@ -64,6 +66,7 @@ GIVES_ROWS = [
     "evaluate",
     "promote",
     "forecast",
+    "recommend",
     "refine",
     "synthesize",
     "status",
@@ -112,7 +115,8 @@ def test_verbs_of_models_name_all_families_and_show_how_to_ask_for_each(name):
     (model,) = [found for found in COMMANDS[name].params if found.name == "model"]
     assert all(family in model.help for family in edpipe.learning.MODELS)
     assert f"edpipe {name} strategy" in COMMANDS[name].help
-    assert name == "promote" or f"edpipe {name} tsdiff" in COMMANDS[name].help
+    for family in ("tsdiff", "diffumin"):
+        assert name == "promote" or f"edpipe {name} {family}" in COMMANDS[name].help
 
 
 def test_an_unknown_family_is_refused_with_the_closest_name():

@@ -30,6 +30,8 @@ SETTINGS = [
     "strategy.curve_budgets=[]",
     "tsdiff.max_epochs=1",
     "tsdiff.bootstrap=20",
+    "diffumin.max_epochs=1",
+    "diffumin.bootstrap=20",
 ]
 FLAGS = ["--preset", "smoke", *(word for value in SETTINGS for word in ("--set", value))]
 STUDENTS = "80"
@@ -84,6 +86,10 @@ def facts(home: Path) -> dict[str, pl.DataFrame]:
             "from predictions.activity_forecasts order by all",
             settings,
         ),
+        "recommendations": edpipe.sql(
+            "select student_id, rank, item_id, probability from predictions.recommendations order by all",
+            settings,
+        ),
     }
 
 
@@ -100,6 +106,13 @@ def test_the_demo_prints_the_comparison_and_names_the_report(unbroken):
     assert models["tracing"] == {"attention", "majority", "item difficulty", "BKT", "logistic regression"}
     assert models["strategy"] >= {"transformer", "lookup", "lookup_sampled", "problem_mode"}
     assert models["tsdiff"] == {"flow", "last_value", "seasonal_naive", "ridge"}
+    assert models["diffumin"] == {
+        "diffumin",
+        "no behaviors",
+        "mean pooling",
+        "item CTR",
+        "logistic regression",
+    }
     assert shown.columns[:2] == ["family", "model"]
     (report,) = [line for line in done.stderr.splitlines() if line.startswith("HTML report: ")]
     report = report.removeprefix("HTML report: ")
@@ -158,7 +171,7 @@ def test_a_second_run_changes_nothing(unbroken):
     ]
     before = {path: path.stat().st_mtime_ns for path in kept}
     versions = [edpipe.versions(model, settings) for model in edpipe.learning.MODELS]
-    assert [len(one) for one in versions] == [1, 1, 1]
+    assert [len(one) for one in versions] == [1, 1, 1, 1]
     again = demo(home)
     assert {path: path.stat().st_mtime_ns for path in kept} == before
     assert [edpipe.versions(model, settings) for model in edpipe.learning.MODELS] == versions

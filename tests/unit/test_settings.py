@@ -117,3 +117,25 @@ def test_a_file_that_is_no_toml_is_refused(tmp_path):
     (tmp_path / "edpipe.toml").write_text("size = = 3\n")
     with pytest.raises(SettingsError, match=r"edpipe\.toml"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        ({"field_size": 5}, "field_size must be even"),
+        ({"mlp_sizes": ""}, "mlp_sizes must hold one or more"),
+        ({"mlp_sizes": "16,0"}, "mlp_sizes must hold one or more"),
+        ({"augmentation": "distilled"}, r"diffumin\.augmentation"),
+        ({"floors": "item_rate,luck"}, r"diffumin\.floors"),
+    ],
+)
+def test_a_recommender_that_cannot_be_is_refused(given, hint):
+    with pytest.raises(SettingsError, match=hint):
+        load_settings(diffumin=given)
+
+
+def test_the_smallest_recommender_is_smaller_than_the_usual_one():
+    smoke, full = load_settings("smoke"), load_settings("full")
+    assert sum(smoke.diffumin.mlp_sizes) < sum(full.diffumin.mlp_sizes)
+    assert smoke.recommendation.max_length < full.recommendation.max_length
+    assert load_settings(diffumin={"mlp_sizes": "64,32"}).diffumin.mlp_sizes == (64, 32)

@@ -3,6 +3,7 @@
 from edpipe.sources.synthetic.assistments import SyntheticAssistments, write_assistments
 from edpipe.sources.synthetic.ednet import LEVELS, Level, write_ednet
 from edpipe.sources.synthetic.interests import SyntheticInterests, write_interests
+from edpipe.sources.synthetic.interests_truth import PlantedTruth, read_truth, save_truth
 from edpipe.sources.synthetic.truth import SyntheticEdNet
 from edpipe.sources.synthetic.tutor_datashop import write_datashop_steps, write_datashop_transactions
 from edpipe.sources.synthetic.tutor_kddcup import write_kddcup
@@ -13,12 +14,15 @@ from edpipe.sources.synthetic.tutor_world import TutorWorld, draw_tutor_world
 __all__ = [
     "LEVELS",
     "Level",
+    "PlantedTruth",
     "SyntheticAssistments",
     "SyntheticEdNet",
     "SyntheticInterests",
     "SyntheticTutor",
     "TutorWorld",
     "draw_tutor_world",
+    "read_truth",
+    "save_truth",
     "write_assistments",
     "write_datashop_steps",
     "write_datashop_transactions",

@@ -109,6 +109,42 @@ def test_a_source_goes_to_the_family_that_is_trained(asked):
     assert asked["settings"].strategy.source == "kddcup"
 
 
+def test_the_source_of_recommenders_is_one_of_their_data(asked):
+    run("train", "diffumin", "--source", "clicks")
+    assert asked["settings"].recommendation.source == "clicks"
+
+
+def test_a_flag_that_was_not_given_does_not_hide_one_of_set(asked):
+    run("--set", "recommendation.source=clicks", "train", "diffumin")
+    assert asked["settings"].recommendation.source == "clicks"
+    run("--set", "tsdiff.source=assistments", "train", "tsdiff")
+    assert asked["settings"].tsdiff.source == "assistments"
+
+
+def test_training_a_recommender_accounts_for_every_behavior(asked, monkeypatch):
+    data = {
+        "target": "next_item",
+        "num_students": 9,
+        "impressions": {
+            "behaviors": 1_250,
+            "train": 1_000,
+            "valid": 100,
+            "test": 90,
+            "no target": 50,
+            "short history": 10,
+            "before the kept sequence": 0,
+        },
+    }
+    trained = replace(RUN, data=data, options={"model": "din"}, model="diffumin")
+    monkeypatch.setattr(edpipe, "train", lambda *_, **__: trained)
+    lines = run("train", "diffumin").stderr.splitlines()
+    assert lines[0] == (
+        "Targets (next_item): train 1,000, valid 100, test 90, of 1,250 behaviors of 9 students."
+    )
+    assert lines[1] == "Other behaviors: no target 50, short history 10."
+    assert "din recommender" in lines[2]
+
+
 def test_weights_before_training_and_attempts_of_one_step_are_told(asked, monkeypatch):
     found = replace(RUN, best_epoch=-1, data={"single_step_share": 0.75})
     monkeypatch.setattr(edpipe, "train", lambda *_, **__: found)

@@ -43,7 +43,7 @@ def write_run(settings, model):
 
 
 def test_all_families_are_there():
-    assert MODELS == ("tracing", "strategy", "tsdiff")
+    assert MODELS == ("tracing", "strategy", "tsdiff", "diffumin")
     assert all(family.name == name for name, family in FAMILIES.items())
 
 
@@ -75,9 +75,14 @@ def test_an_unknown_family_is_refused_with_the_closest_one(verb, settings):
 
 
 def test_families_are_those_whose_source_is_there(settings):
-    assert models_on(settings, ["ednet"]) == ["tracing", "tsdiff"]
-    assert models_on(settings, ["kddcup", "ednet"]) == ["tracing", "strategy", "tsdiff"]
+    assert models_on(settings, ["ednet"]) == ["tracing", "tsdiff", "diffumin"]
+    assert models_on(settings, ["kddcup", "ednet"]) == ["tracing", "strategy", "tsdiff", "diffumin"]
     assert models_on(settings, ["mathia"]) == []
+
+
+def test_every_family_names_the_group_of_settings_that_has_its_source(settings):
+    for family in FAMILIES.values():
+        assert getattr(settings, family.group).source == family.source(settings)
 
 
 def test_status_names_the_champion_and_its_first_validation_metric(settings, monkeypatch):

@@ -1,0 +1,75 @@
+"""Commands on recommendations: recommend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edpipe.cli.context import settings_of
+from edpipe.cli.forecasting import DryRun, FormatFlag
+from edpipe.cli.output import Format, emit, say
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command()(recommend)
+
+
+def recommend(
+    context: typer.Context,
+    student: Annotated[str, typer.Option(help="Published id of the student.")],
+    top: Annotated[int, typer.Option(help="Number of items.", min=1)] = 10,
+    part: Annotated[int | None, typer.Option(help="Only items of this part.")] = None,
+    is_met_too: Annotated[
+        bool, typer.Option("--met-too", help="Also items that the student has met before.")
+    ] = False,
+    run_dir: Annotated[
+        Path | None, typer.Option("--run", help="Folder of a training run; default the champion.")
+    ] = None,
+    dry_run: DryRun = False,
+    form: FormatFlag = Format.table,
+) -> None:
+    """Recommend items to a student, each with the past behaviors that carry it.
+
+    Example: `edpipe recommend --student u1 --top 10`, `edpipe recommend --student u1 --part 5 --met-too
+    --format json`. The champion of `diffumin` answers; train, evaluate and promote one first. Evidence is
+    read as: item, how many behaviors ago, channel that kept it; then what the channel adds to the logit.
+    """
+    from edpipe.recommending import answer, open_request
+
+    settings = settings_of(context)
+    request = open_request(
+        student, settings, part=part, is_new_only=False if is_met_too else None, run_dir=run_dir
+    )
+    if dry_run:
+        say(f"Would choose from {request.words}.")
+        return
+    rows = answer(request, top=top)
+    say(f"Chosen from {request.words}.")
+    if request.trained.data["target"] == "next_item":
+        say("Probabilities are those beside items drawn by popularity: read the order.")
+    emit(with_words(rows), form, title=f"Items for {student}")
+
+
+def with_words(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return recommendations with their lists as text."""
+    import polars as pl
+
+    told = [
+        "; ".join(
+            f"{one['item_id']} ({one['steps_back']} back, channel {one['channel']}, "
+            f"{one['channel_effect']:+.2f})"
+            for one in reasons
+        )
+        for reasons in rows["evidence"].to_list()
+    ]
+    return rows.with_columns(
+        pl.col("category_ids").list.join(", "),
+        pl.col("probability").round(6),
+        pl.Series("evidence", told, dtype=pl.String),
+    )
