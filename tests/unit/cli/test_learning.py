@@ -169,7 +169,12 @@ def test_periods_that_were_suppressed_are_told_before_and_after_training(asked, 
         assert "too short" not in told
 
 
-def test_scoring_tells_the_rows_of_each_table(monkeypatch, tmp_path):
+@pytest.mark.parametrize("is_built", [True, False])
+def test_scoring_tells_the_rows_of_each_table_and_where_they_are_found(is_built, monkeypatch, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    if is_built:
+        (home / "warehouse.duckdb").touch()
     file = tmp_path / "strategies" / "part-0.parquet"
     file.parent.mkdir()
 
@@ -181,12 +186,11 @@ def test_scoring_tells_the_rows_of_each_table(monkeypatch, tmp_path):
     monkeypatch.setattr(edpipe, "score", score)
     monkeypatch.setattr(edpipe, "versions", lambda *_: [champion])
     monkeypatch.setattr(edpipe, "publish", lambda *_: Path("published.duckdb"))
-    told = run("score", "strategy").stderr.splitlines()
-    assert told == [
-        "Scored with strategy version 4.",
-        "predictions.strategies: 1,234 rows written.",
-        "Published: published.duckdb",
-    ]
+    told = run("--home", str(home), "score", "strategy").stderr.splitlines()
+    assert told[:-1] == ["Scored with strategy version 4.", "predictions.strategies: 1,234 rows written."]
+    # Who learned from a file of their own has no warehouse to publish.
+    expected = f"no warehouse has been built here: the rows lie in {file.parent}."
+    assert told[-1] == "Published: published.duckdb" if is_built else told[-1].endswith(expected)
 
 
 def test_a_run_that_has_no_name_yet_is_said_so(asked, monkeypatch):
