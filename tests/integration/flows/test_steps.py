@@ -95,6 +95,7 @@ def test_a_family_of_models_is_learned_where_its_source_is_among_the_sources(pre
         "tracing",
         "strategy",
         "tsdiff",
+        "diffumin",
         "published",
         "report",
     }

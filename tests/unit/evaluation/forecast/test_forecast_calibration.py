@@ -65,9 +65,24 @@ def test_a_wrong_spread_and_a_shift_are_set_right_by_offsets(kind, too_narrow, b
     forecasts, truth = planted(seed + 1, too_narrow=too_narrow, bias=bias, kind=kind)
     found = fitted.apply(forecasts)
     np.testing.assert_allclose(coverages(found, truth), [0.5, 0.8, 0.9], atol=0.06)
-    before, after = (window_scores(one, truth).value("crps") for one in (forecasts, found))
-    assert after <= before * 1.01
+    if too_narrow < 0.65 or too_narrow > 1.6 or abs(bias) > 0.4:
+        before, after = (window_scores(one, truth).value("crps") for one in (forecasts, found))
+        assert after < before
     assert (np.diff(found.quantile(PERCENTS), axis=1) >= 0).all()
+
+
+@pytest.mark.parametrize("kind", ["samples", "quantiles"])
+def test_offsets_cost_little_where_nothing_is_wrong(kind):
+    # Single draws wander by a percent, because their sizes span five decades: the mean of many does not.
+    costs = []
+    for seed in range(0, 40, 2):
+        fitted = QuantileOffsets.fit(*planted(seed, too_narrow=1.0, bias=0.0, kind=kind))
+        forecasts, truth = planted(seed + 1, too_narrow=1.0, bias=0.0, kind=kind)
+        before, after = (
+            window_scores(one, truth).value("crps") for one in (forecasts, fitted.apply(forecasts))
+        )
+        costs.append(after / before)
+    assert np.mean(costs) < 1.007
 
 
 def test_the_conformal_factor_covers_new_windows_at_least_as_often_as_it_says():
