@@ -21,7 +21,7 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -29,7 +29,7 @@ from torch import Tensor
 from models.diffumin import DiffuMIN, DiffuMINConfig, build_diffumin, serving
 from models.diffumin.caches import BehaviorCache, ItemCache
 from models.diffumin.dmig import DMIG
-from models.diffumin.fast_interests import column_thresholds
+from models.diffumin.fast_interests import Selection, column_thresholds
 from models.diffumin.interest_block import MultiInterestBlock
 from models.diffumin.selection import num_kept, routed
 from models.diffumin.serving import Scorer
@@ -233,8 +233,8 @@ def overlap(model: DiffuMIN, length: int) -> tuple[float, float]:
     scores = items.channels @ store.vectors.T  # (items, channels, length)
     goes = routed(scores)
     sets = []
-    for selection in ("exact", "sampled"):
-        least = column_thresholds(scores.flatten(0, 1), model.config, selection)  # type: ignore[arg-type]
+    for selection in get_args(Selection):
+        least = column_thresholds(scores.flatten(0, 1), model.config, selection)
         sets.append(goes & (scores >= least.view(*scores.shape[:2], 1)))
     both, either = (sets[0] & sets[1]).sum(), (sets[0] | sets[1]).sum()
     return float(both / sets[0].sum()), float(both / either)

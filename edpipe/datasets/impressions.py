@@ -7,7 +7,6 @@ side, oldest first, without padding; `features.json` with the feature map, `cata
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from edpipe.datasets.columns import Array, read_column
+from edpipe.datasets.dataset_folder import read_description
 from edpipe.datasets.impressions_features import FeatureMap
 from edpipe.errors import TrainingError
 from edpipe.setting_groups_recommendation import LogName, Target
@@ -161,23 +161,7 @@ def read_impression_dataset(folder: Path) -> ImpressionDataset:
     TrainingError
         If the folder holds no finished dataset of this format.
     """
-    description = folder / "dataset.json"
-    if not description.exists():
-        raise TrainingError(
-            "There is no dataset here.",
-            where=str(folder),
-            expected="a folder with `dataset.json`",
-            next_step="Make it from the warehouse again.",
-        )
-    values = json.loads(description.read_text(encoding="utf-8"))
-    if values["format"] != FORMAT:
-        raise TrainingError(
-            "The dataset has a format that this version does not read.",
-            where=str(description),
-            found=repr(values["format"]),
-            expected=str(FORMAT),
-            next_step=f"Delete `{folder}` and make it again.",
-        )
+    values = read_description(folder, known_format=FORMAT, remedy="make it from the warehouse again")
     return ImpressionDataset(
         folder=folder,
         fingerprint=values["fingerprint"],

@@ -198,13 +198,30 @@ class ImpressionEncoder:
         )
 
 
-class RequestSampler(WindowSampler):
-    """Visit all requests in batches of like history, in an order given by seed and epoch, with the epoch."""
+class RequestSampler:
+    """Visit all requests in batches of like history, each told with the epoch, which chooses its negatives.
 
-    def __iter__(self) -> Iterator[tuple[int, Integers]]:  # type: ignore[override]
+    Parameters
+    ----------
+    batches
+        Order of the batches.
+    """
+
+    def __init__(self, batches: WindowSampler) -> None:
+        self._batches = batches
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of ``epoch``."""
+        self._batches.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        """Return the number of batches that this process visits."""
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[tuple[int, Integers]]:
         """Yield the epoch and the numbers of the requests of each batch."""
-        for batch in super().__iter__():
-            yield self.epoch, batch
+        for batch in self._batches:
+            yield self._batches.epoch, batch
 
 
 class _RequestDataset(Dataset[ImpressionBatch]):
@@ -266,13 +283,14 @@ class ImpressionDataModule(LightningDataModule):
     def _sampler(self, requests: Integers, seed: int | None) -> RequestSampler:
         trainer = self.trainer
         lengths = np.minimum(self.encoder.dataset.history_lengths(requests), self.encoder.max_length)
-        return RequestSampler(
+        batches = WindowSampler(
             lengths,
             self._batch_size,
             seed=seed,
             rank=trainer.global_rank if trainer else 0,
             num_ranks=trainer.world_size if trainer else 1,
         )
+        return RequestSampler(batches)
 
     def _loader(self, requests: Integers, seed: int | None) -> DataLoader[ImpressionBatch]:
         sampler = self._sampler(requests, seed)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import tempfile
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -16,6 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from edpipe.datasets.columns import Array, ColumnWriter, read_column
+from edpipe.datasets.dataset_folder import settle
 from edpipe.datasets.impressions import (
     BEHAVIOR_COLUMNS,
     COLUMNS,
@@ -93,14 +93,7 @@ def write_impression_dataset(
             "outcomes": outcomes["outcome"].to_list(),
             "account": account,
         }
-        target = folder / str(description["fingerprint"])
-        if not (target / "dataset.json").exists():
-            (scratch / "dataset.json").write_text(json.dumps(description), encoding="utf-8")
-            shutil.rmtree(target, ignore_errors=True)
-            finished = scratch.with_name(scratch.name + "-done")
-            scratch.rename(finished)
-            finished.rename(target)
-            scratch.mkdir()  # so that the temporary folder has something to remove
+        target = settle(scratch, folder, description)
     return read_impression_dataset(target)
 
 

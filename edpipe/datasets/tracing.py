@@ -7,7 +7,6 @@ of the size of the data is ever held in memory.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edpipe.datasets.columns import Array, read_column
+from edpipe.datasets.dataset_folder import read_description
 from edpipe.datasets.vocabulary import UNKNOWN, Vocabulary
 from edpipe.datasets.windows import Windows, cut_windows
 from edpipe.errors import TrainingError
@@ -176,23 +176,7 @@ def read_tracing_dataset(folder: Path) -> TracingDataset:
     TrainingError
         If the folder holds no finished dataset of this format.
     """
-    description = folder / "dataset.json"
-    if not description.exists():
-        raise TrainingError(
-            "There is no dataset here.",
-            where=str(folder),
-            expected="a folder with `dataset.json`",
-            next_step="Run `edpipe train tracing`, which writes it.",
-        )
-    values = json.loads(description.read_text(encoding="utf-8"))
-    if values["format"] != FORMAT:
-        raise TrainingError(
-            "The dataset has a format that this version does not read.",
-            where=str(description),
-            found=repr(values["format"]),
-            expected=str(FORMAT),
-            next_step=f"Delete `{folder}` and train again.",
-        )
+    values = read_description(folder, known_format=FORMAT, remedy="run `edpipe train tracing`")
     names = [*STEP_COLUMNS, *STUDENT_COLUMNS, *(ROW_COLUMNS if values["steps"] == "rows" else ())]
     catalog = values["catalog"]
     return TracingDataset(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import tempfile
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -17,6 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from edpipe.datasets.columns import Array, ColumnWriter
+from edpipe.datasets.dataset_folder import settle
 from edpipe.datasets.tracing import (
     FORMAT,
     NO_KC,
@@ -86,14 +86,7 @@ def write_tracing_dataset(
             for frame in frames:
                 writer.add(frame)
         description = writer.describe(source)
-        target = folder / str(description["fingerprint"])
-        if not (target / "dataset.json").exists():
-            (scratch / "dataset.json").write_text(json.dumps(description), encoding="utf-8")
-            shutil.rmtree(target, ignore_errors=True)
-            finished = scratch.with_name(scratch.name + "-done")
-            scratch.rename(finished)
-            finished.rename(target)
-            scratch.mkdir()  # so that the temporary folder has something to remove
+        target = settle(scratch, folder, description)
     return read_tracing_dataset(target)
 
 

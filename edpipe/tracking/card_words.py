@@ -201,7 +201,7 @@ model.predict(series)
         "Forecasts are of sums over many students, never of one; periods with few students are suppressed "
         "before anything is learned.",
         "Values that are suppressed are small ones: a series with many of them looks larger than it is.",
-        "The model knows no calendar beyond its lags: holidays that did not repeat come unforeseen.",
+        "A flow knows hour and weekday, the unconditional model its lags; holidays come unforeseen to both.",
         "Intervals hold for windows like those of validation: what changes the platform changes them.",
         "With few series or a short past, a seasonal naive or a ridge may be as good: look at the table.",
     ),

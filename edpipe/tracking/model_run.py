@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from edpipe.settings import Settings
+from edpipe.tracking.client import open_mlflow
 from edpipe.tracking.environment import code_version, environment_tags, requirements
 from edpipe.tracking.model_card import CardFacts, model_card
 from edpipe.tracking.plots import write_plots
 from edpipe.tracking.promotion import contest_of
 from edpipe.tracking.registry import DATA_FINGERPRINT, SPLIT, ModelVersion, register, valid_tag, versions
 from edpipe.tracking.runs import RUN_KEY, Run, start_run
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow.types import ColSpec, TensorSpec
 
 CURVES_FILE = "curves.csv"
 RUN_FILE = "run.json"
@@ -111,6 +117,64 @@ def validation_scores(facts: CardFacts) -> dict[str, float]:
 def model_requirements(*more: str) -> list[str]:
     """Return pins of the packages that a logged model needs, and of some more."""
     return [pin for pin in requirements() if pin.split("==")[0] in {*MODEL_PACKAGES, *more}]
+
+
+def log_pyfunc(
+    settings: Settings,
+    run: Run,
+    *,
+    code: Path,
+    artifacts: Mapping[str, Path],
+    inputs: Sequence[ColSpec | TensorSpec],
+    outputs: Sequence[ColSpec | TensorSpec] | None,
+    example: pd.DataFrame,
+    packages: Sequence[str],
+    is_network_alone: bool = False,
+    model_config: Mapping[str, Any] | None = None,
+) -> str:
+    """Log a model from its code into a run, with signature and example, and return its address.
+
+    Parameters
+    ----------
+    settings, run
+        Where to.
+    code
+        File that defines the model.
+    artifacts
+        Files that it needs to answer, by the name under which it asks for them.
+    inputs, outputs
+        Columns in and out; None leaves what comes out open.
+    example
+        An input.
+    packages
+        What it needs besides the packages of every logged model.
+    is_network_alone
+        Whether it asks the networks and nothing of edpipe.
+    model_config
+        Values that it is given.
+    """
+    mlflow = open_mlflow(settings)
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema
+
+    folders = ("models",) if is_network_alone else ("models", "edpipe")
+    signature = ModelSignature(
+        inputs=Schema(list(inputs)), outputs=None if outputs is None else Schema(list(outputs))
+    )
+    with mlflow.start_run(run_id=run.run_id), warnings.catch_warnings():
+        # MLflow warns about types it would rather see; the signature is given.
+        warnings.simplefilter("ignore")
+        info = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(code),
+            artifacts={name: str(path) for name, path in artifacts.items()},
+            code_paths=[str(CHECKOUT / folder) for folder in folders],
+            signature=signature,
+            input_example=example,
+            pip_requirements=model_requirements(*packages),
+            model_config=None if model_config is None else dict(model_config),
+        )
+    return str(info.model_uri)
 
 
 def _log_results(run: Run, run_dir: Path, facts: CardFacts) -> None:

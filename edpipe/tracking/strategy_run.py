@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edpipe.settings import Settings
-from edpipe.tracking.client import open_mlflow
 from edpipe.tracking.model_card import CardFacts
-from edpipe.tracking.model_run import CHECKOUT, model_requirements, track_model
+from edpipe.tracking.model_run import log_pyfunc, track_model
 from edpipe.tracking.registry import ModelVersion
 from edpipe.tracking.runs import Run
 
@@ -90,26 +88,20 @@ def _log_model(
     asked: tuple[tuple[str, str, str], ...],
 ) -> str:
     """Log the model from its code, with signature and example, and return its address."""
-    mlflow = open_mlflow(settings)
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema, TensorSpec
+    from mlflow.types import ColSpec
 
-    inputs: list[ColSpec | TensorSpec] = [
+    inputs = [
         ColSpec("string", "student_id"),
         ColSpec("string", "problem_id"),
         ColSpec("string", "section_id", required=False),
     ]
-    outputs: list[ColSpec | TensorSpec] = [ColSpec("string", "strategy"), ColSpec("double", "confidence")]
-    with mlflow.start_run(run_id=run.run_id), warnings.catch_warnings():
-        # MLflow warns about types it would rather see; the signature is given.
-        warnings.simplefilter("ignore")
-        info = mlflow.pyfunc.log_model(
-            name="model",
-            python_model=str(MODEL_FILE),
-            artifacts={name: str(path) for name, path in artifacts.items()},
-            code_paths=[str(CHECKOUT / "models"), str(CHECKOUT / "edpipe")],
-            signature=ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs)),
-            input_example=example_input(asked),
-            pip_requirements=model_requirements(*PACKAGES),
-        )
-    return str(info.model_uri)
+    return log_pyfunc(
+        settings,
+        run,
+        code=MODEL_FILE,
+        artifacts=artifacts,
+        inputs=inputs,
+        outputs=[ColSpec("string", "strategy"), ColSpec("double", "confidence")],
+        example=example_input(asked),
+        packages=PACKAGES,
+    )

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edpipe.datasets.series import SeriesSet
 from edpipe.settings import Settings
-from edpipe.tracking.client import open_mlflow
 from edpipe.tracking.model_card import CardFacts
-from edpipe.tracking.model_run import CHECKOUT, model_requirements, track_model, validation_scores
+from edpipe.tracking.model_run import log_pyfunc, track_model, validation_scores
 from edpipe.tracking.registry import ModelVersion
 from edpipe.tracking.runs import Run
 
@@ -86,25 +84,20 @@ def example_input(series: SeriesSet) -> pd.DataFrame:
 
 def _log_model(settings: Settings, run: Run, run_dir: Path, series: SeriesSet) -> str:
     """Log the model from its code, with signature and example, and return its address."""
-    mlflow = open_mlflow(settings)
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema, TensorSpec
+    from mlflow.types import ColSpec
 
-    inputs: list[ColSpec | TensorSpec] = [
+    inputs = [
         ColSpec("string", "series_id"),
         ColSpec("datetime", "time"),
         ColSpec("double", "target", required=False),
     ]
-    with mlflow.start_run(run_id=run.run_id), warnings.catch_warnings():
-        # MLflow warns about types it would rather see; the signature is given.
-        warnings.simplefilter("ignore")
-        info = mlflow.pyfunc.log_model(
-            name="model",
-            python_model=str(MODEL_FILE),
-            artifacts={"checkpoint": str(run_dir / CHECKPOINT_FILE)},
-            code_paths=[str(CHECKOUT / "models"), str(CHECKOUT / "edpipe")],
-            signature=ModelSignature(inputs=Schema(inputs)),
-            input_example=example_input(series),
-            pip_requirements=model_requirements(*PACKAGES),
-        )
-    return str(info.model_uri)
+    return log_pyfunc(
+        settings,
+        run,
+        code=MODEL_FILE,
+        artifacts={"checkpoint": run_dir / CHECKPOINT_FILE},
+        inputs=inputs,
+        outputs=None,
+        example=example_input(series),
+        packages=PACKAGES,
+    )

@@ -17,9 +17,9 @@ from edpipe.datasets.impressions_source import impression_dataset
 from edpipe.errors import TrainingError
 from edpipe.prediction.diffumin import DIFFUMIN_FILE, checkpoint_content
 from edpipe.settings import Settings
-from edpipe.training.callbacks import BEST_FILE, LAST_FILE, EpochKeeper
+from edpipe.training.callbacks import BEST_FILE, EpochKeeper
 from edpipe.training.diffumin_plan import FAMILY, plan_diffumin
-from edpipe.training.epochs import run_epochs
+from edpipe.training.epochs import finish, run_epochs
 from edpipe.training.figures import ClickEpoch
 from edpipe.training.run import RUN_FILE, TrainingRun, read_run
 from models.diffumin import DiffuMINConfig, build_diffumin
@@ -86,18 +86,13 @@ def train_diffumin(
     if best is None:  # pragma: no cover - Lightning ran no epoch
         raise TrainingError("No epoch was trained.", where=str(run.run_dir), state="No model was written.")
     _write_recommender(run, config, dataset)
-    finished = replace(
+    return finish(
         run,
+        started,
         best_epoch=best.epoch,
         num_epochs=len(keeper.epochs),
         metrics={"valid_auc": best.valid_auc, "valid_loss": best.valid_loss},
-        seconds=round(time.monotonic() - started, 3),
-        is_new=True,
     )
-    finished.save()
-    for name in (LAST_FILE, BEST_FILE):
-        (run.run_dir / name).unlink(missing_ok=True)
-    return finished
 
 
 def _train(

@@ -1,8 +1,10 @@
-"""Run the epochs that are missing, whatever the family of the model."""
+"""Run the epochs that are missing and finish the run, whatever the family of the model."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,7 +14,8 @@ from pytorch_lightning.callbacks import Callback
 
 from edpipe.errors import TrainingError
 from edpipe.progress import Mode
-from edpipe.training.callbacks import LAST_FILE, EpochKeeper, FiniteLoss, ShowProgress
+from edpipe.training.callbacks import BEST_FILE, LAST_FILE, EpochKeeper, FiniteLoss, ShowProgress
+from edpipe.training.run import TrainingRun
 from edpipe.training.trainer import TrainerSettings, build_trainer, fit
 from models.optimization import OptimizerConfig
 
@@ -126,3 +129,40 @@ def _checkpoint(run_dir: Path, keeper: EpochKeeper[Any], family: str) -> Path | 
             state="Nothing was changed.",
         ) from error
     return path
+
+
+def finish(
+    run: TrainingRun,
+    started: float,
+    *,
+    best_epoch: int,
+    num_epochs: int,
+    metrics: Mapping[str, float],
+    data: Mapping[str, Any] | None = None,
+) -> TrainingRun:
+    """Mark a run as finished, whose weights are written, and remove what only an unfinished one needs.
+
+    Parameters
+    ----------
+    run
+        As it was planned.
+    started
+        ``time.monotonic()`` when this call began to train.
+    best_epoch, num_epochs, metrics
+        What came of it.
+    data
+        More about the data.
+    """
+    finished = replace(
+        run,
+        best_epoch=best_epoch,
+        num_epochs=num_epochs,
+        metrics=metrics,
+        data={**run.data, **(data or {})},
+        seconds=round(time.monotonic() - started, 3),
+        is_new=True,
+    )
+    finished.save()
+    for file in (*run.run_dir.rglob(LAST_FILE), *run.run_dir.rglob(BEST_FILE)):
+        file.unlink()
+    return finished

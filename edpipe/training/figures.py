@@ -145,38 +145,21 @@ class TSDiffEpoch(Figures):
 
 
 @dataclass(frozen=True)
-class ClickEpoch(Figures):
-    """Figures of one epoch of a recommender.
+class ClickEpoch(Epoch):
+    """Figures of one epoch of a recommender, judged as a tracer is.
 
     Attributes
     ----------
-    epoch
-        Number from 0.
     train_loss
         Mean of all that training makes small.
-    train_click_loss, valid_loss
-        Mean binary cross-entropy of a click; validation with the averaged weights.
-    valid_auc
-        Area under the ROC curve over all validation rows.
+    train_click_loss
+        The part of it that is the cross-entropy of clicks.
     """
 
-    train_loss: float
     train_click_loss: float
-    valid_loss: float
-    valid_auc: float
-
-    @property
-    def score(self) -> float:
-        """The validation AUC."""
-        return self.valid_auc
-
-    @property
-    def words(self) -> str:
-        """Number of the epoch, and its AUC."""
-        return f"epoch {self.epoch + 1}, validation AUC {self.valid_auc:.4f}"
 
     @classmethod
     def of(cls, epoch: int, metrics: Mapping[str, float]) -> Self:
         """Return the figures that the module logged."""
-        names = ("train/loss", "train/ctr", "valid/loss", "valid/auc")
+        names = ("train/loss", "valid/loss", "valid/auc", "train/ctr")
         return cls(epoch, *(metrics[name] for name in names))

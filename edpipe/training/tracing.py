@@ -8,7 +8,6 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,8 @@ from edpipe.datasets.tracing_source import tracing_dataset
 from edpipe.errors import TrainingError
 from edpipe.setting_groups import TracingSettings
 from edpipe.settings import Settings
-from edpipe.training.callbacks import BEST_FILE, LAST_FILE, EpochKeeper
-from edpipe.training.epochs import run_epochs
+from edpipe.training.callbacks import BEST_FILE, EpochKeeper
+from edpipe.training.epochs import finish, run_epochs
 from edpipe.training.figures import Epoch
 from edpipe.training.run import RUN_FILE, TRACER_FILE, TrainingRun, read_run
 from models.tracing import AttentionConfig, DKTConfig, TracerConfig, build_tracer
@@ -84,18 +83,13 @@ def train_tracing(
     if best is None:  # pragma: no cover - Lightning ran no epoch
         raise TrainingError("No epoch was trained.", where=str(run.run_dir), state="No model was written.")
     _write_tracer(run, config, dataset, settings.tracing)
-    finished = replace(
+    return finish(
         run,
+        started,
         best_epoch=best.epoch,
         num_epochs=len(keeper.epochs),
         metrics={"valid_auc": best.valid_auc, "valid_loss": best.valid_loss},
-        seconds=round(time.monotonic() - started, 3),
-        is_new=True,
     )
-    finished.save()
-    for name in (LAST_FILE, BEST_FILE):
-        (run.run_dir / name).unlink(missing_ok=True)
-    return finished
 
 
 def tracer_config(settings: TracingSettings, dataset: TracingDataset) -> TracerConfig:

@@ -14,7 +14,7 @@ from edpipe.datasets.series_source import SourcedTask, sourced_task
 from edpipe.device import sampling_device
 from edpipe.prediction.forecast import TSDIFF_FILE, TSDIFF_FORMAT, TrainedForecaster
 from edpipe.settings import Settings
-from edpipe.training.callbacks import BEST_FILE, LAST_FILE
+from edpipe.training.epochs import finish
 from edpipe.training.figures import TSDiffEpoch
 from edpipe.training.run import CURVES_FILE, RUN_FILE, TrainingRun, read_run
 from edpipe.training.tsdiff_choice import chosen
@@ -81,23 +81,17 @@ def train_tsdiff(
     _write_curves(run.run_dir, keepers)
     _write_forecaster(run, config, trained)
     best = [keeper.best for keeper in keepers if keeper.best is not None]
-    finished = replace(
+    return finish(
         run,
+        started,
         best_epoch=best[0].epoch,
         num_epochs=len(keepers[0].epochs),
         metrics=_mean_figures(best),
         data={
-            **run.data,
             "num_steps": trained.sampling.num_steps,
             "guidance_scale": trained.sampling.guidance_scale,
         },
-        seconds=round(time.monotonic() - started, 3),
-        is_new=True,
     )
-    finished.save()
-    for file in (*run.run_dir.rglob(LAST_FILE), *run.run_dir.rglob(BEST_FILE)):
-        file.unlink()
-    return finished
 
 
 def _mean_figures(best: list[TSDiffEpoch]) -> dict[str, float]:

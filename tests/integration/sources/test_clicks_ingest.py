@@ -6,15 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import polars as pl
 import pytest
+from ingest_processes import processes_of_group, wait_until, with_pieces
 
 from edpipe import ingest
 from edpipe.raw import read_manifest, relation_dir
-from edpipe.settings import load_settings
 from edpipe.sources import clicks
 from edpipe.sources.synthetic import write_interests
 
@@ -41,30 +39,6 @@ def rows_of(settings) -> pl.DataFrame:
     manifest = read_manifest(settings.raw_dir, "clicks", "behaviors")
     folder = relation_dir(settings.raw_dir, "clicks", "behaviors")
     return pl.concat([pl.read_parquet(folder / shard.file) for shard in manifest.shards])
-
-
-def with_pieces(home: Path, workers: int, shard_mib: int = 1):
-    ingest_settings = {"workers": workers, "shard_mib": shard_mib}
-    return load_settings("smoke", home=home, progress="none", ingest=ingest_settings)
-
-
-def processes_of_group(group: int) -> int:
-    found = 0
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
-            except OSError:
-                continue
-            found += int(fields[2]) == group and fields[0] != "Z"
-    return found
-
-
-def wait_until(condition, seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.005)
 
 
 @pytest.fixture(scope="module")

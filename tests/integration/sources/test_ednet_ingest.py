@@ -6,12 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import zipfile
-from pathlib import Path
 
 import pytest
 from ednet_archives import QUESTIONS, expected_rows, landed, make_kt1
+from ingest_processes import processes_of_group, wait_until
 
 from edpipe.errors import SettingsError, SourceError
 from edpipe.raw import read_manifest, relation_dir
@@ -80,25 +79,6 @@ if __name__ == "__main__":
     )
     ingest_ednet([Path(sys.argv[1])], settings)
 """
-
-
-def processes_of_group(group: int) -> int:
-    found = 0
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
-            except OSError:
-                continue
-            found += int(fields[2]) == group and fields[0] != "Z"
-    return found
-
-
-def wait_until(condition, seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.005)
 
 
 @pytest.mark.parametrize(("sent", "shards_first"), [("SIGKILL", 1), ("SIGKILL", 6), ("SIGINT", 3)])
