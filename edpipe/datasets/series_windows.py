@@ -104,7 +104,7 @@ def training_windows(
     begins: Ints | None = None,
     weights: Floats | None = None,
 ) -> Windows:
-    """Draw windows with replacement, every possible cut point of every series equally likely.
+    """Draw windows with replacement, every possible cut point equally likely unless weights are given.
 
     No step of a window, its future included, is at or beyond its series' end. Series too short for one
     window are never drawn.
