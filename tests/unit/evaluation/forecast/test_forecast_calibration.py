@@ -6,8 +6,6 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.stats import norm
 
 from edpipe.datasets.forecasts import PERCENTS, Forecasts
@@ -44,38 +42,50 @@ def coverages(forecasts, truth) -> list[float]:
     return [scores.value(f"coverage_{percent}") for percent in (50, 80, 90)]
 
 
+# One draw of 300 windows, whose sizes span five decades, misses a coverage by 0.023 (standard deviation): the
+# mean of these is off by a third of that, so it is held to less than a single draw could be.
+SEEDS = range(0, 20, 2)
+
+
 @pytest.mark.parametrize("kind", ["samples", "quantiles"])
 @pytest.mark.parametrize("criterion", ["coverage", "crps"])
-@settings(max_examples=8, deadline=None)
-@given(st.floats(0.4, 3.0), st.integers(0, 1000))
-def test_a_wrong_spread_is_set_right(criterion, kind, too_narrow, seed):
-    fitted = SpreadFactor.fit(*planted(seed, too_narrow=too_narrow, bias=0.0, kind=kind), criterion=criterion)
-    assert fitted.factor == pytest.approx(too_narrow, rel=0.15)
-    forecasts, truth = planted(seed + 1, too_narrow=too_narrow, bias=0.0, kind=kind)
-    found = fitted.apply(forecasts)
-    np.testing.assert_allclose(coverages(found, truth), [0.5, 0.8, 0.9], atol=0.06)
-    np.testing.assert_allclose(found.quantile([0.5]), forecasts.quantile([0.5]), rtol=1e-5)
+@pytest.mark.parametrize("too_narrow", [0.4, 0.8, 1.0, 3.0])
+def test_a_wrong_spread_is_set_right(criterion, kind, too_narrow):
+    factors, covered = [], []
+    for seed in SEEDS:
+        fitted = SpreadFactor.fit(
+            *planted(seed, too_narrow=too_narrow, bias=0.0, kind=kind), criterion=criterion
+        )
+        forecasts, truth = planted(seed + 1, too_narrow=too_narrow, bias=0.0, kind=kind)
+        found = fitted.apply(forecasts)
+        np.testing.assert_allclose(found.quantile([0.5]), forecasts.quantile([0.5]), rtol=1e-5)
+        factors.append(fitted.factor)
+        covered.append(coverages(found, truth))
+    assert np.mean(factors) == pytest.approx(too_narrow, rel=0.05)
+    np.testing.assert_allclose(np.mean(covered, axis=0), [0.5, 0.8, 0.9], atol=0.025)
 
 
 @pytest.mark.parametrize("kind", ["samples", "quantiles"])
-@settings(max_examples=8, deadline=None)
-@given(st.floats(0.4, 3.0), st.floats(-1, 1), st.integers(0, 1000))
-def test_a_wrong_spread_and_a_shift_are_set_right_by_offsets(kind, too_narrow, bias, seed):
-    fitted = QuantileOffsets.fit(*planted(seed, too_narrow=too_narrow, bias=bias, kind=kind))
-    forecasts, truth = planted(seed + 1, too_narrow=too_narrow, bias=bias, kind=kind)
-    found = fitted.apply(forecasts)
-    np.testing.assert_allclose(coverages(found, truth), [0.5, 0.8, 0.9], atol=0.06)
-    if too_narrow < 0.65 or too_narrow > 1.6 or abs(bias) > 0.4:
+@pytest.mark.parametrize(
+    ("too_narrow", "bias"), [(0.4, 0.0), (3.0, 0.0), (1.0, -1.0), (1.0, 0.5), (1.7, 0.6), (0.6, -0.4)]
+)
+def test_a_wrong_spread_and_a_shift_are_set_right_by_offsets(kind, too_narrow, bias):
+    covered = []
+    for seed in SEEDS:
+        fitted = QuantileOffsets.fit(*planted(seed, too_narrow=too_narrow, bias=bias, kind=kind))
+        forecasts, truth = planted(seed + 1, too_narrow=too_narrow, bias=bias, kind=kind)
+        found = fitted.apply(forecasts)
         before, after = (window_scores(one, truth).value("crps") for one in (forecasts, found))
         assert after < before
-    assert (np.diff(found.quantile(PERCENTS), axis=1) >= 0).all()
+        assert (np.diff(found.quantile(PERCENTS), axis=1) >= 0).all()
+        covered.append(coverages(found, truth))
+    np.testing.assert_allclose(np.mean(covered, axis=0), [0.5, 0.8, 0.9], atol=0.025)
 
 
 @pytest.mark.parametrize("kind", ["samples", "quantiles"])
 def test_offsets_cost_little_where_nothing_is_wrong(kind):
-    # Single draws wander by a percent, because their sizes span five decades: the mean of many does not.
     costs = []
-    for seed in range(0, 40, 2):
+    for seed in SEEDS:
         fitted = QuantileOffsets.fit(*planted(seed, too_narrow=1.0, bias=0.0, kind=kind))
         forecasts, truth = planted(seed + 1, too_narrow=1.0, bias=0.0, kind=kind)
         before, after = (
