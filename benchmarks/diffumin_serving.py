@@ -30,7 +30,8 @@ from models.diffumin import DiffuMIN, DiffuMINConfig, build_diffumin, serving
 from models.diffumin.caches import BehaviorCache, ItemCache
 from models.diffumin.dmig import DMIG
 from models.diffumin.fast_interests import Selection, column_thresholds
-from models.diffumin.interest_block import MultiInterestBlock
+from models.diffumin.interest_block import MultiInterestBlock, matches_of
+from models.diffumin.omie import Interests
 from models.diffumin.selection import num_kept, routed
 from models.diffumin.serving import Scorer
 
@@ -170,25 +171,26 @@ def port_of(model: DiffuMIN, length: int) -> Callable[[], Tensor]:
                 pooled(block, store.vectors, items.vectors[start : start + PORT_PART])
                 for start in range(0, NUM_ITEMS, PORT_PART)
             ]
-            values = torch.cat([part[0] for part in parts])
-            channels = torch.cat([part[1] for part in parts])
+            values, channels, number = (torch.cat(found) for found in zip(*parts, strict=True))
             generated = denoised(generator, values, channels)
-            features = torch.cat([values.flatten(1), generated.flatten(1)], dim=-1)
+            matches = matches_of(Interests(values, channels, number), items.vectors)
+            features = torch.cat([values.flatten(1), generated.flatten(1), matches], dim=-1)
             short = scorer.short_term(store, items, features)
             return model.logits(features, short, items.vectors, context)
 
     return score
 
 
-def pooled(block: MultiInterestBlock, behaviors: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Return interests and channels by a tensor of all behaviors in all channels."""
+def pooled(block: MultiInterestBlock, behaviors: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return interests, channels and kept behaviors by a tensor of all behaviors in all channels."""
     channels = block.omie.channels(targets)  # of each request anew
     scores = torch.einsum("ld,mcd->mlc", behaviors, channels)
     number = num_kept(len(behaviors), block.config.kept_share)
     least = scores.topk(number, dim=1, sorted=True).values[:, -1:]
     chosen = (scores >= least) & (scores == scores.amax(dim=2, keepdim=True))
     weighted = (scores * chosen).unsqueeze(-1) * behaviors.view(1, len(behaviors), 1, -1)
-    return weighted.sum(dim=1) / chosen.sum(dim=1).clamp(min=1).unsqueeze(-1), channels
+    counts = chosen.sum(dim=1)
+    return weighted.sum(dim=1) / counts.clamp(min=1).unsqueeze(-1), channels, counts.to(scores.dtype)
 
 
 def denoised(generator: DMIG, values: Tensor, channels: Tensor) -> Tensor:

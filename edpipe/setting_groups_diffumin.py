@@ -6,14 +6,14 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from edpipe.setting_groups import Strict
+from edpipe.setting_groups_diffumin_network import NetworkChoices
 
 LongTerm = Literal["diffumin", "none", "mean", "din", "sim_soft", "sim_hard", "eta", "sdim", "twin"]
-Augmentation = Literal["diffusion", "none", "repeat", "placebo", "mlp", "vae"]
+Augmentation = Literal["diffusion", "distilled", "none", "repeat", "placebo", "mlp", "vae"]
 Floor = Literal["item_rate", "logistic", "no_behaviors", "mean_pooling"]
 
 
-class DiffuMINSettings(Strict):
+class DiffuMINSettings(NetworkChoices):
     """Recommenders: network, training, floors, recommendations. What they learn from: `recommendation`."""
 
     preset: Literal["default", "paper", "released"] = Field(
@@ -27,7 +27,8 @@ class DiffuMINSettings(Strict):
     )
     augmentation: Augmentation = Field(
         default="diffusion",
-        description="Second view of the interests: generated, none, or a control of equal width.",
+        description="Second view of the interests: generated, generated in one step by a student of the "
+        "diffusion, none, or a control of equal width.",
     )
     field_size: int = Field(default=8, ge=2, le=256, description="Width of one field of an item, even.")
     num_channels: int = Field(default=4, ge=1, le=32, description="Interests looked for, one a channel.")
@@ -45,6 +46,12 @@ class DiffuMINSettings(Strict):
     )
     dropout: float = Field(default=0.0, ge=0, lt=1, description="Share of activations dropped in training.")
     learning_rate: float = Field(default=1e-3, gt=0, lt=1, description="Peak learning rate of AdamW.")
+    item_learning_rate: float = Field(
+        default=1e-2,
+        gt=0,
+        lt=1,
+        description="Peak learning rate of the vectors of items, of which a batch reads few.",
+    )
     weight_decay: float = Field(
         default=0.01, ge=0, lt=1, description="Weight decay of AdamW; vectors of items have none."
     )

@@ -27,6 +27,8 @@ class OptimizerConfig:
     ----------
     learning_rate
         Peak learning rate of AdamW.
+    table_learning_rate
+        Peak learning rate of tables of which a batch reads few rows; None is like that of all else.
     weight_decay
         Weight decay of matrices; biases, norms and other vectors have none.
     warmup_steps, total_steps
@@ -38,6 +40,7 @@ class OptimizerConfig:
     """
 
     learning_rate: float = 1e-3
+    table_learning_rate: float | None = None
     weight_decay: float = 0.01
     warmup_steps: int = 100
     total_steps: int = 1000
@@ -93,17 +96,32 @@ class OptimizedModule(LightningModule, Generic[Network]):
         del name
         return weight.ndim >= 2
 
+    def is_table(self, name: str) -> bool:
+        """Return whether a weight of the network is a table of which a batch reads few rows: none is.
+
+        Tables never decay: rows that are seldom read would vanish.
+        """
+        del name
+        return False
+
     def configure_optimizers(self) -> Any:
         """Return AdamW with a linear rise and a half cosine, stepped every batch."""
         config = self.optimizer_config
         decayed: list[Tensor] = []
         free: list[Tensor] = []
+        tables: list[Tensor] = []
         for name, weight in self.model.named_parameters():
-            (decayed if self.decays(name, weight) else free).append(weight)
-        groups = [
+            if self.is_table(name):
+                tables.append(weight)
+            else:
+                (decayed if self.decays(name, weight) else free).append(weight)
+        groups: list[dict[str, Any]] = [
             {"params": decayed, "weight_decay": config.weight_decay},
             {"params": free, "weight_decay": 0.0},
         ]
+        if tables:
+            rate = config.table_learning_rate or config.learning_rate
+            groups.append({"params": tables, "weight_decay": 0.0, "lr": rate})
         optimizer = torch.optim.AdamW(groups, lr=config.learning_rate)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._share_of_peak)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -83,11 +83,11 @@ def _compared(settings: Settings, run: TrainingRun, dataset: ImpressionDataset) 
         training_rows=lambda: drawn_rows(encoder, "train", most_requests=MAX_REQUESTS, seed=settings.seed),
         popularity=np.array(dataset.columns["popularity"]).astype(np.int64),
         num_students=dataset.num_students,
-        planted=_planted(settings, dataset) if settings.diffumin.planted else None,
+        planted=planted_of(settings, dataset) if settings.diffumin.planted else None,
     )
 
 
-def _planted(settings: Settings, dataset: ImpressionDataset) -> Callable[[pl.DataFrame], pl.Series]:
+def planted_of(settings: Settings, dataset: ImpressionDataset) -> Callable[[pl.DataFrame], pl.Series]:
     """Return the true chances of rows of a synthetic log; ids are its numbers behind its name."""
     import polars as pl
 

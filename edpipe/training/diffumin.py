@@ -15,7 +15,7 @@ from edpipe.datasets.impressions import ImpressionDataset
 from edpipe.datasets.impressions_batches import ImpressionDataModule
 from edpipe.datasets.impressions_source import impression_dataset
 from edpipe.errors import TrainingError
-from edpipe.prediction.diffumin import DIFFUMIN_FILE, checkpoint_content
+from edpipe.prediction.diffumin import DIFFUMIN_FILE, checkpoint_content, load_recommender
 from edpipe.settings import Settings
 from edpipe.training.callbacks import BEST_FILE, EpochKeeper
 from edpipe.training.diffumin_plan import FAMILY, plan_diffumin
@@ -23,9 +23,11 @@ from edpipe.training.epochs import finish, run_epochs
 from edpipe.training.figures import ClickEpoch
 from edpipe.training.run import RUN_FILE, TrainingRun, read_run
 from models.diffumin import DiffuMINConfig, build_diffumin
-from models.diffumin.lightning_module import DiffuMINModule
+from models.diffumin.lightning_module import DiffuMINModule, DistillationModule
+from models.optimization import OptimizerConfig
 
 OnEpoch = Callable[[ClickEpoch], None]
+ModuleOf = Callable[[OptimizerConfig], DiffuMINModule]
 
 
 def train_diffumin(
@@ -39,9 +41,12 @@ def train_diffumin(
 ) -> TrainingRun:
     """Train the recommender that ``settings.diffumin`` describes, or find it trained.
 
-    The weights of the epoch with the highest AUC on validation are kept. A run is named by data,
-    configuration and seed. One that was finished is returned as it is; one that was interrupted goes on after
-    its last whole epoch and ends with the weights of an unbroken run, bit for bit on a CPU.
+    The weights of the epoch with the highest AUC on validation are kept. With the augmentation ``distilled``
+    the same network with a diffusion is trained first, or found trained, as the teacher.
+
+    A run is named by data, configuration and seed. One that was finished is returned as it is; one that was
+    interrupted goes on after its last whole epoch and ends with the weights of an unbroken run, bit for bit
+    on a CPU.
 
     Parameters
     ----------
@@ -81,7 +86,8 @@ def train_diffumin(
         return read_run(run.run_dir)
     run.run_dir.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    keeper = _train(settings, dataset, run, config, on_epoch)
+    module_of = _module_of(settings, dataset, run, config)
+    keeper = _train(settings, dataset, run, module_of, on_epoch)
     best = keeper.best
     if best is None:  # pragma: no cover - Lightning ran no epoch
         raise TrainingError("No epoch was trained.", where=str(run.run_dir), state="No model was written.")
@@ -95,11 +101,25 @@ def train_diffumin(
     )
 
 
+def _module_of(
+    settings: Settings, dataset: ImpressionDataset, run: TrainingRun, config: DiffuMINConfig
+) -> ModuleOf:
+    """Return what makes the module that is trained."""
+    if config.augmentation != "distilled":
+        return lambda optimizer: DiffuMINModule(build_diffumin(config), optimizer)
+    of_teacher = settings.diffumin.model_copy(update={"augmentation": "diffusion"})
+    teacher_run = train_diffumin(
+        settings.model_copy(update={"diffumin": of_teacher}), dataset=dataset, runs_dir=run.run_dir.parent
+    )
+    teacher = load_recommender(teacher_run.run_dir).model
+    return lambda optimizer: DistillationModule(teacher, optimizer)
+
+
 def _train(
     settings: Settings,
     dataset: ImpressionDataset,
     run: TrainingRun,
-    config: DiffuMINConfig,
+    module_of: ModuleOf,
     on_epoch: OnEpoch | None,
 ) -> EpochKeeper[ClickEpoch]:
     """Run the epochs that are missing."""
@@ -114,7 +134,7 @@ def _train(
     keeper = EpochKeeper(run.run_dir, ClickEpoch, patience=settings.diffumin.patience, on_epoch=on_epoch)
     run_epochs(
         settings.diffumin,
-        lambda optimizer: DiffuMINModule(build_diffumin(config), optimizer),
+        module_of,
         data,
         keeper,
         family=FAMILY,
@@ -122,6 +142,7 @@ def _train(
         batches=data.batches_per_epoch,
         seed=settings.seed,
         progress=settings.progress,
+        table_learning_rate=settings.diffumin.item_learning_rate,
     )
     return keeper
 

@@ -12,6 +12,7 @@ import torch
 from edpipe.datasets.impressions import ImpressionDataset, Split
 from edpipe.datasets.impressions_batches import ImpressionEncoder
 from edpipe.errors import SettingsError, TrainingError
+from edpipe.setting_groups_diffumin_network import CHOICES
 from edpipe.settings import Settings
 from edpipe.training.run import TrainingRun
 from models.diffumin import DiffuMINConfig, build_diffumin, preset
@@ -19,11 +20,12 @@ from models.diffumin import DiffuMINConfig, build_diffumin, preset
 FAMILY: Final = "diffumin"
 RUN_KEY_LENGTH: Final = 16
 # A change of the training recipe that gives other weights for equal settings raises this.
-RECIPE: Final = 1
+RECIPE: Final = 2
 # Settings besides the network's that change the weights.
 OPTIONS: Final = (
     "preset",
     "learning_rate",
+    "item_learning_rate",
     "weight_decay",
     "max_epochs",
     "patience",
@@ -95,7 +97,7 @@ def plan_diffumin(settings: Settings, dataset: ImpressionDataset) -> tuple[Train
             "asked": {
                 "recommendation": {name: getattr(of_data, name) for name in DATA},
                 "diffumin": json.loads(
-                    json.dumps({name: getattr(asked, name) for name in (*SIZES, *OPTIONS)})
+                    json.dumps({name: getattr(asked, name) for name in (*SIZES, *CHOICES, *OPTIONS)})
                 ),
             },
             "target": dataset.options.target,
@@ -130,6 +132,7 @@ def network_config(settings: Settings, dataset: ImpressionDataset) -> DiffuMINCo
     """
     asked, features = settings.diffumin, dataset.features
     changes: dict[str, Any] = {name: getattr(asked, name) for name in SIZES}
+    changes |= {name: value for name in CHOICES if (value := getattr(asked, name)) is not None}
     if asked.long_term != "diffumin":
         changes["short_term_condition"] = "none"  # there is no channel to be told of
     if asked.long_term == "sim_hard":

@@ -56,6 +56,7 @@ def run_epochs(
     seed: int,
     progress: Mode,
     callbacks: Sequence[Callback] = (),
+    table_learning_rate: float | None = None,
 ) -> None:
     """Train until all epochs are done or patience is at its end, from the last whole epoch on.
 
@@ -81,6 +82,8 @@ def run_epochs(
         How to show it.
     callbacks
         What else happens, before the keeper looks at the epoch.
+    table_learning_rate
+        Peak learning rate of tables, where they have one of their own.
 
     Raises
     ------
@@ -102,6 +105,7 @@ def run_epochs(
         ranks = trainer.world_size
         optimizer = OptimizerConfig(
             learning_rate=settings.learning_rate,
+            table_learning_rate=table_learning_rate,
             weight_decay=settings.weight_decay,
             warmup_steps=max(1, batches // (2 * ranks)),
             total_steps=max(1, total // ranks),

@@ -153,7 +153,7 @@ class ClickEpoch(Epoch):
     train_loss
         Mean of all that training makes small.
     train_click_loss
-        The part of it that is the cross-entropy of clicks.
+        The part of it that is the cross-entropy of clicks; NaN where a student learns from its teacher alone.
     """
 
     train_click_loss: float
@@ -161,5 +161,10 @@ class ClickEpoch(Epoch):
     @classmethod
     def of(cls, epoch: int, metrics: Mapping[str, float]) -> Self:
         """Return the figures that the module logged."""
-        names = ("train/loss", "valid/loss", "valid/auc", "train/ctr")
-        return cls(epoch, *(metrics[name] for name in names))
+        return cls(
+            epoch,
+            metrics["train/loss"],
+            metrics["valid/loss"],
+            metrics["valid/auc"],
+            metrics.get("train/ctr", math.nan),
+        )

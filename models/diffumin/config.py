@@ -142,10 +142,13 @@ class DiffuMINConfig:
         Widths of the hidden layers of the prediction.
     activation
         Of these layers.
-    has_batch_norm, has_logit_norm
-        Whether hidden layers, and the logit, are normalized over the batch.
+    has_input_norm, has_batch_norm, has_logit_norm
+        Whether what the prediction reads, hidden layers, and the logit, are normalized over the batch.
     has_interests
         Whether the prediction reads the interests themselves, not only their augmentation.
+    has_matches
+        Whether it reads products of interests with their channels and the target, and how many behaviors are
+        behind each.
     has_target
         Whether it reads the target item.
     dropout
@@ -218,9 +221,11 @@ class DiffuMINConfig:
     short_term_condition: ShortTermCondition = "none"
     mlp_sizes: tuple[int, ...] = (1024, 512, 256)
     activation: Activation = "dice"
+    has_input_norm: bool = True
     has_batch_norm: bool = True
     has_logit_norm: bool = False
     has_interests: bool = True
+    has_matches: bool = True
     has_target: bool = True
     dropout: float = 0.0
     negative_sample_rate: float = 1.0
@@ -254,6 +259,8 @@ class DiffuMINConfig:
         return {"kind": self.kind, **asdict(self)}
 
 
+# What networks of earlier versions, whose files do not speak of it, did not have.
+ABSENT_BEFORE: dict[str, Any] = {"has_input_norm": False, "has_matches": False}
 CONFIGS: dict[str, type[DiffuMINConfig]] = {DiffuMINConfig.kind: DiffuMINConfig}
 
 
@@ -265,4 +272,4 @@ def config_from_dict(values: Mapping[str, Any]) -> DiffuMINConfig:
     ValueError
         If the kind or a key is unknown, or a value cannot be.
     """
-    return config_of(values, CONFIGS, "click-through network")
+    return config_of({**ABSENT_BEFORE, **values}, CONFIGS, "click-through network")

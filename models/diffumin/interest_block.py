@@ -14,6 +14,9 @@ from models.diffumin.long_term import LongTermBlock, Rows
 from models.diffumin.omie import OMIE, Interests
 from models.diffumin.requests import Requests
 
+# Numbers about each channel besides the interest.
+NUM_MATCHES = 3
+
 
 class MultiInterestBlock(LongTermBlock):
     """Orthogonal interests, their augmentation, and contrastive calibration.
@@ -37,9 +40,11 @@ class MultiInterestBlock(LongTermBlock):
 
     @property
     def output_size(self) -> int:
-        """Width of what :meth:`features` returns: interests, their second view, or both."""
+        """Width of what :meth:`features` returns: interests, their second view, or both, and matches."""
         views = self.config.has_interests + (self.augmentation is not None)
-        return views * self.config.num_channels * self.config.item_size
+        return self.config.num_channels * (
+            views * self.config.item_size + NUM_MATCHES * self.config.has_matches
+        )
 
     def summarize(self, requests: Requests) -> Tensor:
         """Return interests, channels and behaviors in each, flat."""
@@ -79,7 +84,20 @@ class MultiInterestBlock(LongTermBlock):
         if self.augmentation is not None:
             generated = self.augmentation(interests, rows.noise)
             views.append(generated)
-        return cat([view.flatten(1) for view in views], dim=-1), interests, generated
+        read = [view.flatten(1) for view in views]
+        if self.config.has_matches:
+            read.append(matches_of(interests, rows.targets))
+        return cat(read, dim=-1), interests, generated
+
+
+def matches_of(interests: Interests, targets: Tensor) -> Tensor:
+    """Return how alike interests are to their channels and targets, and how many behaviors are behind each.
+
+    A layer of sums would have to learn the products. Shape ``(rows, NUM_MATCHES * num_channels)``.
+    """
+    in_channels = (interests.values * interests.channels).sum(dim=-1)
+    to_targets = (interests.values * targets.unsqueeze(1)).sum(dim=-1)
+    return cat([in_channels, to_targets, interests.num_kept.log1p()], dim=-1)
 
 
 def summary_of(interests: Interests) -> Tensor:

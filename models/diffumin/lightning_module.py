@@ -40,9 +40,9 @@ class DiffuMINModule(OptimizedModule[DiffuMIN]):
         self.register_buffer("valid_counts", torch.zeros(()), persistent=False)
         self.register_buffer("valid_loss", torch.zeros(2, dtype=torch.float64), persistent=False)
 
-    def decays(self, name: str, weight: Tensor) -> bool:
-        """Return whether weight decay pulls at a weight: not at vectors of items, which may be rare."""
-        return not name.startswith("embedding.") and super().decays(name, weight)
+    def is_table(self, name: str) -> bool:
+        """Return whether a weight is the table of items, whose rows are seldom read."""
+        return name.startswith("embedding.")
 
     def training_step(self, batch: ImpressionBatch, batch_idx: int) -> Tensor:
         """Return the loss of one batch of impressions."""
@@ -84,11 +84,11 @@ class DiffuMINModule(OptimizedModule[DiffuMIN]):
         self.log("valid/auc", area_under_curve(counts).float())
 
 
-class DistillationModule(OptimizedModule[DiffuMIN]):
+class DistillationModule(DiffuMINModule):
     """Teach a one-step student what the diffusion of a trained network generates.
 
     All other weights stay the teacher's, so :meth:`trained` is a network like any other, with
-    ``augmentation`` ``distilled``.
+    ``augmentation`` ``distilled``, and is judged as one; its distance to the teacher is logged beside.
 
     Parameters
     ----------
@@ -103,12 +103,12 @@ class DistillationModule(OptimizedModule[DiffuMIN]):
         If the teacher generates nothing.
     """
 
-    valid_sums: Tensor
+    valid_distance: Tensor
 
     def __init__(self, teacher: DiffuMIN, config: OptimizerConfig) -> None:
         super().__init__(student_of(teacher), config)
         self.teacher = copy.deepcopy(teacher).requires_grad_(requires_grad=False).eval()
-        self.register_buffer("valid_sums", torch.zeros(2, dtype=torch.float64), persistent=False)
+        self.register_buffer("valid_distance", torch.zeros(2, dtype=torch.float64), persistent=False)
 
     def training_step(self, batch: ImpressionBatch, batch_idx: int) -> Tensor:
         """Return the distance of student and teacher on one batch."""
@@ -119,21 +119,22 @@ class DistillationModule(OptimizedModule[DiffuMIN]):
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last validation."""
-        self.trained().eval()
-        self.valid_sums = torch.zeros(2, dtype=torch.float64, device=self.device)
+        super().on_validation_epoch_start()
+        self.valid_distance = torch.zeros(2, dtype=torch.float64, device=self.device)
 
     def validation_step(self, batch: ImpressionBatch, batch_idx: int) -> None:
-        """Add up the distance of one batch."""
-        del batch_idx
+        """Add up loss and counts of one batch, and its distance."""
+        super().validation_step(batch, batch_idx)
         distance = self._distance(self.trained(), batch).double()
-        self.valid_sums = self.valid_sums + torch.stack(
+        self.valid_distance = self.valid_distance + torch.stack(
             [distance * len(batch), distance.new_tensor(len(batch))]
         )
 
     def on_validation_epoch_end(self) -> None:
-        """Log the mean distance over all devices."""
-        total, number = self.sum_over_devices(self.valid_sums)
-        self.log("valid/loss", (total / number.clamp(min=1)).float())
+        """Log loss, AUC and mean distance over all devices."""
+        super().on_validation_epoch_end()
+        total, number = self.sum_over_devices(self.valid_distance)
+        self.log("valid/distance", (total / number.clamp(min=1)).float())
 
     def _distance(self, student: DiffuMIN, batch: ImpressionBatch) -> Tensor:
         self.teacher.eval()

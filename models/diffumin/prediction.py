@@ -91,7 +91,10 @@ class Prediction(nn.Module):
 
     def __init__(self, config: DiffuMINConfig, inputs: int) -> None:
         super().__init__()
-        layers = hidden_layers(
+        # An interest is a product of three small vectors, the short-term encoder's state is as long as it is
+        # wide: at one scale all are heard from the first step on.
+        layers: list[nn.Module] = [RowNorm(inputs)] if config.has_input_norm else []
+        layers += hidden_layers(
             inputs,
             config.mlp_sizes,
             config.activation,

@@ -24,6 +24,8 @@ PAPER: dict[str, Any] = {
     "is_same_student_masked": False,
     "short_term_history": "joint",
     "has_positions": False,
+    "has_matches": False,
+    "has_input_norm": False,
     "has_batch_norm": False,
     "has_target": False,
 }

@@ -125,7 +125,7 @@ def test_a_file_that_is_no_toml_is_refused(tmp_path):
         ({"field_size": 5}, "field_size must be even"),
         ({"mlp_sizes": ""}, "mlp_sizes must hold one or more"),
         ({"mlp_sizes": "16,0"}, "mlp_sizes must hold one or more"),
-        ({"augmentation": "distilled"}, r"diffumin\.augmentation"),
+        ({"augmentation": "luck"}, r"diffumin\.augmentation"),
         ({"floors": "item_rate,luck"}, r"diffumin\.floors"),
     ],
 )

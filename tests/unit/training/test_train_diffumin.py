@@ -177,3 +177,28 @@ def test_a_checkpoint_that_cannot_be_read_is_refused(settings, dataset):
 def test_a_folder_without_a_recommender_is_refused(tmp_path):
     with pytest.raises(TrainingError, match="edpipe train diffumin"):
         load_recommender(tmp_path)
+
+
+def test_a_one_step_student_learns_from_the_same_network_with_a_diffusion(settings, dataset):
+    settings = with_recommender(settings, augmentation="distilled", max_epochs=2, start_level=200)
+    run = train_diffumin(settings, dataset=dataset)
+    taught = with_recommender(settings, augmentation="diffusion", max_epochs=2, start_level=200)
+    teacher = train_diffumin(taught, dataset=dataset)
+    assert not teacher.is_new  # it was trained for the student
+    assert run.config == {**teacher.config, "augmentation": "distilled"}
+    expected, found = weights(teacher), weights(run)
+    learned = [name for name in found if name not in expected or not torch.equal(found[name], expected[name])]
+    assert learned
+    assert all(name.startswith("long_term.augmentation.") for name in learned)
+    assert run.metrics["valid_auc"] == pytest.approx(teacher.metrics["valid_auc"], abs=0.05)
+
+
+def test_rules_of_the_network_are_settings(settings, dataset):
+    plain = train_diffumin(with_recommender(settings), dataset=dataset, dry_run=True)
+    other = train_diffumin(
+        with_recommender(settings, pooling="softmax", diffusion_weight=0.0), dataset=dataset, dry_run=True
+    )
+    assert plain.config["pooling"] == "sim"
+    assert other.config == {**plain.config, "pooling": "softmax", "diffusion_weight": 0.0}
+    assert plain.run_key != other.run_key
+    assert settings_asked(settings, other).diffumin.pooling == "softmax"

@@ -1,4 +1,5 @@
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
@@ -88,10 +89,18 @@ def test_resumed_run_equals_an_unbroken_one(tmp_path):
     assert same_weights(resumed.trained().state_dict(), whole.trained().state_dict())
 
 
-def test_weight_decay_leaves_the_vectors_of_items_alone():
+def test_vectors_of_items_have_a_learning_rate_of_their_own_and_no_weight_decay():
+    rates = replace(OPTIMIZER, learning_rate=1e-3, table_learning_rate=0.25)
+    groups = DiffuMINModule(network(), rates).configure_optimizers()["optimizer"].param_groups
+    assert [(group["initial_lr"], group["weight_decay"]) for group in groups] == [
+        (1e-3, OPTIMIZER.weight_decay),
+        (1e-3, 0.0),
+        (0.25, 0.0),
+    ]
     module = DiffuMINModule(network(), OPTIMIZER)
-    assert not module.decays("embedding.table.weight", module.model.embedding.table.weight)
-    assert module.decays("prediction.layers.0.weight", module.model.prediction.layers[0].weight)
+    *_, table = module.configure_optimizers()["optimizer"].param_groups
+    assert table["params"] == [module.model.embedding.table.weight]
+    assert table["initial_lr"] == OPTIMIZER.learning_rate
 
 
 def test_distillation_changes_the_student_alone_and_brings_it_nearer(tmp_path):
@@ -102,7 +111,7 @@ def test_distillation_changes_the_student_alone_and_brings_it_nearer(tmp_path):
         batch = next(iter(batches(1)))
         before = module._distance(module.trained().eval(), batch)
     logged = fit(module, tmp_path, epochs=4).callback_metrics
-    assert logged["valid/loss"] < 0.9 * before
+    assert logged["valid/distance"] < 0.9 * before
     trained = module.trained()
     assert trained.config.augmentation == "distilled"
     shared = {
