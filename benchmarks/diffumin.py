@@ -19,7 +19,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -110,11 +110,18 @@ class Trainings:
         self._folder = asked.home / "benchmark" / f"{asked.preset}_{asked.length}_{asked.epochs}"
         self._folder.mkdir(parents=True, exist_ok=True)
 
+    def has(self, model: str, seed: int) -> bool:
+        """Tell whether a training is there."""
+        return self._costs(model, seed).exists()
+
+    def _costs(self, model: str, seed: int) -> Path:
+        return self._folder / f"{model}_{seed}_costs.parquet"
+
     def rows(self, model: str, seed: int) -> tuple[dict[str, pl.DataFrame], dict[str, float]]:
         """Return validation and test rows with probabilities, and cost of a training."""
         settings = settings_of(self._asked, model, seed)
         files = {part: self._folder / f"{model}_{seed}_{part}.parquet" for part in PARTS}
-        costs = self._folder / f"{model}_{seed}_costs.parquet"
+        costs = self._costs(model, seed)
         if not costs.exists():
             started = time.process_time()
             run = train_diffumin(settings, dataset=self._dataset)
@@ -174,7 +181,7 @@ def scored(frame: pl.DataFrame, draws: int) -> Scores:
     )
 
 
-def over_seeds(found: list[Scores], metric: str) -> tuple[float, float, np.ndarray]:
+def over_seeds(found: Sequence[Scores], metric: str) -> tuple[float, float, np.ndarray]:
     """Return mean and spread over seeds of a metric, and the draws of its mean."""
     values = np.array([one.values[metric] for one in found])
     spread = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
@@ -213,10 +220,12 @@ def table(
                 "high": high,
             }
             against = scores.get((asked.reference, part, subset))
-            if against is not None and len(against) == len(found):
-                other, _, their_draws = over_seeds(against, metric)
-                lowest, highest = percentile_interval(draws - their_draws)
-                line |= {"less_reference": mean - other, "less_low": lowest, "less_high": highest}
+            if against is not None:
+                # On the seeds that both have; the first ones.
+                pairs = min(len(found), len(against))
+                ours, theirs = over_seeds(found[:pairs], metric), over_seeds(against[:pairs], metric)
+                lowest, highest = percentile_interval(ours[2] - theirs[2])
+                line |= {"less_reference": ours[0] - theirs[0], "less_low": lowest, "less_high": highest}
             lines.append({**line, **costs.get(model, {})})
     return pl.DataFrame(lines, infer_schema_length=None).with_columns(
         pl.lit(asked.reference).alias("reference"),
@@ -260,6 +269,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=1_000)
     parser.add_argument("--planted", default="", help="folder with the truth of a synthetic log")
     parser.add_argument("--train-only", action="store_true", help="train and score, and compare another time")
+    parser.add_argument("--known-only", action="store_true", help="compare what is trained, train nothing")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     models = asked.models.split(",")
@@ -269,6 +279,8 @@ def main() -> None:
     costs: dict[str, list[dict[str, float]]] = {}
     for seed in range(asked.first_seed, asked.first_seed + asked.seeds):
         for model in models:
+            if asked.known_only and not trainings.has(model, seed):
+                continue
             frames, cost = trainings.rows(model, seed)
             rows.setdefault(model, []).append(frames)
             costs.setdefault(model, []).append(cost)
