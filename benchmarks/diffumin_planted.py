@@ -1,4 +1,4 @@
-"""Students with planted strengths: do several channels find what one mixes up, and how near to the best?
+"""Students with planted strengths: several channels beside one, and both beside the best there is.
 
     python benchmarks/diffumin_planted.py [--seeds 5]
 

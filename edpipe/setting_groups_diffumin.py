@@ -26,7 +26,7 @@ class DiffuMINSettings(NetworkChoices):
         description="What looks back at all behaviors: interests in channels, or a baseline in their place.",
     )
     augmentation: Augmentation = Field(
-        default="diffusion",
+        default="none",
         description="Second view of the interests: generated, generated in one step by a student of the "
         "diffusion, none, or a control of equal width.",
     )
