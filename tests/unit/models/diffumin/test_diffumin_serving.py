@@ -235,6 +235,8 @@ def test_exported_graph_calls_no_lapack(exported):
     assert not [name for name in called if any(f"_{part}" in name or f".{part}" in name for part in lapack)]
 
 
+# The exporter meets its own deprecated names.
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 def test_onnx_graph_says_what_the_network_says(exported, tmp_path):
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")
