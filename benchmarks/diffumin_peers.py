@@ -2,7 +2,7 @@
 
     pip install -e '.[peers-ctr]'
     python benchmarks/diffumin_peers.py --home HOME [--source clicks] [--length 300] [--epochs 2] [--seeds 5]
-        [--models sim_soft,twin] [--rates 0.002,0.005,0.01] [--fuxictr-python PATH] [--throughput]
+        [--models sim_soft,twin] [--rates 0.005,0.01,0.02] [--fuxictr-python PATH] [--throughput]
 
 HOME holds an ingested and built log. `--fuxictr-python` is an interpreter of an environment that has FuxiCTR,
 if it isn't this one: `python -m venv fuxictr; fuxictr/bin/pip install fuxictr==2.3.10 torch` is enough there.
@@ -11,7 +11,7 @@ Both sides get the same split, rows, histories and negatives, drawn anew in each
 its categories alone: outcomes, times and lengths of histories, which FuxiCTR's loader cannot carry beside
 items, are hidden from ours. Both have fields of 8, hidden layers of 64 and 32, Adam, batches of 256 requests
 (FuxiCTR's are of rows, and as many an epoch), equal epochs; the rate of each network is the best on
-validation of the same few, found with the first seed. Ours keep a linear rise and half cosine of the rate,
+validation of the same few, found with the first seed (of ours, that of the items). Ours keep a linear rise and half cosine of the rate,
 Dice, batch normalization and a transformer for the latest behaviors; FuxiCTR's keep ReLU, a rate that falls
 when validation does not rise, and attention in the place of that transformer; their DIN has nothing there.
 
@@ -136,7 +136,7 @@ class Bench:
         """Train one of our networks, or read what it said."""
         file = self._folder / f"edpipe_{kind}_{rate:g}.npz"
         if not file.exists():
-            settings = settings_for(self._given, self._seed, kind, learning_rate=rate)
+            settings = settings_for(self._given, self._seed, kind, item_learning_rate=rate)
             started = time.process_time()
             run = train_diffumin(settings, dataset=self._dataset, runs_dir=self._folder / "runs")
             seconds = time.process_time() - started
@@ -328,7 +328,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--models", default=",".join(PEERS))
-    parser.add_argument("--rates", default="0.002,0.005,0.01", help="tried with the first seed")
+    parser.add_argument("--rates", default="0.005,0.01,0.02", help="tried with the first seed")
     parser.add_argument("--fuxictr-python", default=sys.executable)
     parser.add_argument("--work", type=Path, help="by default HOME/peers")
     parser.add_argument("--throughput", action="store_true")
