@@ -12,8 +12,9 @@ its categories alone: outcomes, times and lengths of histories, which FuxiCTR's 
 items, are hidden from ours. Both have fields of 8, hidden layers of 64 and 32, Adam, batches of 256 requests
 (FuxiCTR's are of rows, and as many an epoch), equal epochs; the rate of each network (of ours, that of its
 items) is the best on validation of as many, found with the first seed. Ours keep a linear rise and half
-cosine of the rate, Dice, batch normalization and a transformer for the latest behaviors; FuxiCTR's keep ReLU, a rate that falls
-when validation does not rise, and attention in the place of that transformer; their DIN has nothing there.
+cosine of the rate, Dice, batch normalization and a transformer for the latest behaviors; FuxiCTR's keep ReLU,
+a rate that falls when validation does not rise, and attention in the place of that transformer; their DIN has
+nothing there.
 
 What is known of FuxiCTR's networks, and left as it is:
 
