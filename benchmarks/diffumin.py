@@ -229,8 +229,8 @@ def table(
             lines.append({**line, **costs.get(model, {})})
     return pl.DataFrame(lines, infer_schema_length=None).with_columns(
         pl.lit(asked.reference).alias("reference"),
-        pl.selectors.float().round(5),
-        pl.col("parameters", "multiply_adds").round(0).cast(pl.Int64),
+        pl.selectors.float().exclude("parameters", "multiply_adds").round(5),
+        pl.col("parameters", "multiply_adds").cast(pl.Int64),
     )
 
 
