@@ -72,9 +72,10 @@ def compare(length: int, repetitions: int) -> list[dict[str, Any]]:
         for selection in ("exact", "sampled"):
             model = network(num_sampling_steps=number, start_level=10)
             variants["DiffuMIN", name, selection] = prepared(model, length, selection)
-    student = network(augmentation="distilled")
+    student, plain = network(augmentation="distilled"), network(augmentation="none")
     for selection in ("exact", "sampled"):
         variants["DiffuMIN", "one-step student", selection] = prepared(student, length, selection)
+        variants["DiffuMIN", "no second view", selection] = prepared(plain, length, selection)
     ported = network(num_sampling_steps=10, start_level=10)
     variants["straight port", "10 steps", "sorted"] = port_of(ported, length)
     agree(variants)

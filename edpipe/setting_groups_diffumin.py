@@ -25,10 +25,10 @@ class DiffuMINSettings(NetworkChoices):
         default="diffumin",
         description="What looks back at all behaviors: interests in channels, or a baseline in their place.",
     )
-    augmentation: Augmentation = Field(
-        default="none",
+    augmentation: Augmentation | None = Field(
+        default=None,
         description="Second view of the interests: generated, generated in one step by a student of the "
-        "diffusion, none, or a control of equal width.",
+        "diffusion, none, or a control of equal width; without a value as in the preset (default: none).",
     )
     field_size: int = Field(default=8, ge=2, le=256, description="Width of one field of an item, even.")
     num_channels: int = Field(default=4, ge=1, le=32, description="Interests looked for, one a channel.")

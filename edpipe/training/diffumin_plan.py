@@ -35,7 +35,6 @@ OPTIONS: Final = (
 # What the network is made of, whatever the preset.
 SIZES: Final = (
     "long_term",
-    "augmentation",
     "field_size",
     "num_channels",
     "kept_share",
@@ -44,6 +43,8 @@ SIZES: Final = (
     "mlp_sizes",
     "dropout",
 )
+# Rules of the network, each as in the preset unless it is given.
+RULES: Final = ("augmentation", *CHOICES)
 # Settings of the data, asked again, that give the same rows and the same negatives.
 DATA: Final = (
     "source",
@@ -97,7 +98,7 @@ def plan_diffumin(settings: Settings, dataset: ImpressionDataset) -> tuple[Train
             "asked": {
                 "recommendation": {name: getattr(of_data, name) for name in DATA},
                 "diffumin": json.loads(
-                    json.dumps({name: getattr(asked, name) for name in (*SIZES, *CHOICES, *OPTIONS)})
+                    json.dumps({name: getattr(asked, name) for name in (*SIZES, *RULES, *OPTIONS)})
                 ),
             },
             "target": dataset.options.target,
@@ -132,7 +133,7 @@ def network_config(settings: Settings, dataset: ImpressionDataset) -> DiffuMINCo
     """
     asked, features = settings.diffumin, dataset.features
     changes: dict[str, Any] = {name: getattr(asked, name) for name in SIZES}
-    changes |= {name: value for name in CHOICES if (value := getattr(asked, name)) is not None}
+    changes |= {name: value for name in RULES if (value := getattr(asked, name)) is not None}
     if asked.long_term != "diffumin":
         changes["short_term_condition"] = "none"  # there is no channel to be told of
     if asked.long_term == "sim_hard":
