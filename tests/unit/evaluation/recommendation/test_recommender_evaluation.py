@@ -10,14 +10,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import OneHotEncoder
 
 from edpipe.errors import ContractError
-from edpipe.evaluation.recommendation.evaluate import (
-    PAIRED_FILE,
-    PLANTED,
-    Compared,
-    evaluate_recommender,
-    history_name,
-)
+from edpipe.evaluation.recommendation.evaluate import Compared, evaluate_recommender
 from edpipe.evaluation.recommendation.floors import ItemRate, StudentItemLogistic
+from edpipe.evaluation.recommendation.stored import PAIRED_FILE, PLANTED, history_name
 from edpipe.evaluation.recommendation.verdicts import verdicts
 from edpipe.evaluation.results import EVALUATION_FOLDER, openings
 
