@@ -105,8 +105,8 @@ def channel_alarm(channels: pl.DataFrame) -> str | None:
     fullest = channels.sort("routed_share", "channel", descending=[True, False])
     if len(fullest) < 2 or fullest["routed_share"][0] <= COLLAPSED:
         return None
+    share = 100 * fullest["routed_share"][0]
     return (
-        f"Channel {fullest['channel'][0]} of {len(fullest)} takes {fullest['routed_share'][0]:.1%} of the "
-        "behaviors: the interests have collapsed into one. Compare with `diffumin.long_term=mean` before "
-        "you pay for channels."
+        f"Channel {fullest['channel'][0]} of {len(fullest)} takes {share:.1f} % of the behaviors: "
+        "the interests are one. Compare with `diffumin.long_term=mean` before paying for channels."
     )

@@ -71,8 +71,9 @@ def history_figure(run: RecommendRun) -> Figure | None:
     )
     reading = (
         f"Impressions by the number of behaviors known before them. The gain is the AUC of {ours!r} less "
-        f"that of {rival!r}, the floor that validation would choose, with the 95 % interval from drawing the "
-        "same students again for both. Right of the dashed line looking back pays; a bar across it may be chance."
+        f"that of {rival!r}, the floor that validation would choose, with the 95 % interval from drawing "
+        "the same students again for both. Right of the dashed line looking back pays; a bar across it may "
+        "be chance."
     )
     legend = [("fill1", ours), ("fill2", rival), ("fill3", "gain")]
     title = "Gain by length of the history"

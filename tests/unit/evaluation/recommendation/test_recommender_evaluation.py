@@ -78,6 +78,23 @@ def test_all_models_stand_in_one_table_for_each_part_and_length(settings, tmp_pa
     assert found.value("logistic regression", "auc") > found.value("item CTR", "auc")
 
 
+def test_differences_are_kept_for_each_length_by_draws_of_the_same_students(settings, tmp_path):
+    same = compared().networks["ours"]
+    about = compared(networks={**compared().networks, "twin": same})
+    found = evaluate_recommender(with_recommender(settings), tmp_path, lambda: about, data_fingerprint="f")
+    paired = pl.read_parquet(tmp_path / EVALUATION_FOLDER / PAIRED_FILE).filter(split="test", metric="auc")
+    subsets = set(found.metrics.filter(split="test")["subset"])
+    assert set(paired["subset"]) == subsets
+    assert len(subsets) > 3
+    for subset, reference, difference, low, high in paired.select(
+        "subset", "reference", "difference", "low", "high"
+    ).rows():
+        ours, theirs = (found.value(name, "auc", subset=subset) for name in ("ours", reference))
+        assert difference == pytest.approx(ours - theirs)
+        if reference == "twin":  # other draws would differ
+            assert (difference, low, high) == (0, 0, 0)
+
+
 def test_the_test_is_opened_once_and_the_ledger_knows(settings, tmp_path):
     asked = []
 
