@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MOST_STUDENTS: Final = 200
 # Ends of the shares that are told beside their mean: the central 80 % of the students.
 SPREAD: Final = (0.1, 0.9)
-CHANNEL_SCHEMA: Final = {
+CHANNEL_SCHEMA: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
     "channel": pl.Int32,
     "routed_share": pl.Float64,
     "routed_low": pl.Float64,

@@ -34,7 +34,7 @@ def channel_words(run: RecommendRun) -> list[str]:
     words = (
         "Each past behavior goes to the channel of the item at hand that it matches best, and the best of a "
         f"channel are kept as one interest. Measured on {impressions} of {students} of the test; together "
-        f"the channels keep {percent(channels['kept_share'].sum())} of the behaviors."
+        f"the channels keep {percent(float(channels['kept_share'].sum()))} of the behaviors."
     )
     if idle:
         names = " and ".join(map(str, idle))
