@@ -239,6 +239,7 @@ def report(
         run_dir=shown.get("tracing"),
         strategy_run_dir=shown.get("strategy"),
         forecast_run_dir=shown.get("tsdiff"),
+        recommend_run_dir=shown.get("diffumin"),
         output=output,
     )
 

@@ -13,6 +13,10 @@ from edpipe.datasets.impressions_source import impression_dataset
 from edpipe.errors import RegistryError
 from edpipe.evaluation.recommendation.evaluate import Compared, Part, evaluate_recommender
 from edpipe.evaluation.recommendation.scores import score_clicks
+from edpipe.evaluation.recommendation.stored import CHANNELS_FILE, EXAMPLE_FILE
+from edpipe.evaluation.results import EVALUATION_FOLDER
+from edpipe.families.diffumin_channels import channel_table
+from edpipe.families.diffumin_example import example_table
 from edpipe.families.raw_data import refuse_changed_data
 from edpipe.prediction.diffumin import drawn_rows, load_recommender, predict_split
 from edpipe.training.diffumin import train_diffumin
@@ -60,7 +64,25 @@ def evaluated_run(settings: Settings, run: TrainingRun) -> tuple[ImpressionDatas
         lambda: _compared(asked, run, dataset),
         data_fingerprint=run.fingerprint,
     )
+    _look_inside(settings, asked, run, dataset)
     return dataset, evaluation
+
+
+def _look_inside(settings: Settings, asked: Settings, run: TrainingRun, dataset: ImpressionDataset) -> None:
+    """Write, beside the evaluation, how channels are loaded and an example student, where they are not yet.
+
+    What is recommended is as the present settings say, the rest as the run's.
+    """
+    folder = run.run_dir / EVALUATION_FOLDER
+    tables: dict[str, Callable[[], pl.DataFrame | None]] = {
+        CHANNELS_FILE: lambda: channel_table(run, dataset, seed=asked.seed),
+        EXAMPLE_FILE: lambda: example_table(settings, run, dataset),
+    }
+    for name, make in tables.items():
+        if (folder / name).exists() or (table := make()) is None:
+            continue
+        table.write_parquet(folder / f".{name}")
+        (folder / f".{name}").replace(folder / name)
 
 
 def _compared(settings: Settings, run: TrainingRun, dataset: ImpressionDataset) -> Compared:

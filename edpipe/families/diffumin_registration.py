@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 
 from edpipe.datasets.impressions import SPLITS, ImpressionDataset, Split
-from edpipe.evaluation.recommendation.evaluate import PAIRED_FILE
-from edpipe.evaluation.recommendation.verdicts import verdicts
+from edpipe.evaluation.recommendation.stored import CHANNELS_FILE, PAIRED_FILE
+from edpipe.evaluation.recommendation.verdicts import channel_alarm, verdicts
 from edpipe.evaluation.results import EVALUATION_FOLDER, Evaluation
 from edpipe.families.raw_data import is_synthetic, source_manifest
 from edpipe.tracking.card_words import DIFFUMIN
@@ -74,8 +74,11 @@ def _counts(dataset: ImpressionDataset, split: Split) -> dict[str, int]:
 
 
 def statements(run: TrainingRun, evaluation: Evaluation) -> tuple[str, ...]:
-    """Say plainly how the recommender compares with the best floor, and how its chances are to be read."""
-    path = run.run_dir / EVALUATION_FOLDER / PAIRED_FILE
-    if not path.exists():
+    """Say plainly how the recommender compares with the best floor, and how its chances and channels are."""
+    folder = run.run_dir / EVALUATION_FOLDER
+    if not (folder / PAIRED_FILE).exists():
         return ()
-    return tuple(verdicts(evaluation.metrics, pl.read_parquet(path), str(run.options["model"])))
+    paired, channels = pl.read_parquet(folder / PAIRED_FILE), folder / CHANNELS_FILE
+    told = list(verdicts(evaluation.metrics, paired, str(run.options["model"])))
+    alarm = channel_alarm(pl.read_parquet(channels)) if channels.exists() else None
+    return (*told, alarm) if alarm else tuple(told)

@@ -130,11 +130,17 @@ class ItemScorer:
         return found
 
     def reasons(
-        self, history: History, item: int, *, gap_seconds: float = float("nan")
+        self,
+        history: History,
+        item: int,
+        *,
+        gap_seconds: float = float("nan"),
+        most: int | None = MOST_REASONS,
     ) -> tuple[Reason, ...]:
         """Return the behaviors that weigh most in the score of an item, the heaviest first.
 
-        Nothing where there is no behavior, or where the network has no channels or no weights.
+        At most ``most`` of them, None is all that a channel kept; nothing where there is no behavior, or
+        where the network has no channels or no weights.
         """
         import torch
 
@@ -158,9 +164,9 @@ class ItemScorer:
                 channel_effect=float(found.channel_effects[channel]),
             )
             for place, channel, weight in zip(
-                found.behaviors[:MOST_REASONS].tolist(),
-                found.channels[:MOST_REASONS].tolist(),
-                found.weights[:MOST_REASONS].tolist(),
+                found.behaviors[:most].tolist(),
+                found.channels[:most].tolist(),
+                found.weights[:most].tolist(),
                 strict=True,
             )
         )

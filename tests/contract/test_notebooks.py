@@ -23,6 +23,7 @@ def test_there_are_notebooks():
         "02_the_warehouse",
         "03_mastery_and_strategies",
         "04_forecasting",
+        "05_recommendation",
     ]
 
 

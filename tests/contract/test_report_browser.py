@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from forecast_report_example import example_forecast_run
 from playwright.sync_api import Browser, Page, sync_playwright
+from recommend_report_example import example_recommend_run
 from report_example import example_run
 from strategy_report_example import (
     example_estimators,
@@ -34,7 +35,7 @@ SWITCHES = [
     "--disable-component-update",
     "--disable-sync",
 ]
-NUM_FIGURES = 25
+NUM_FIGURES = 31
 SMALLEST_TEXT = 9.0
 
 # Marks of every visible drawing: how many there are, and how many cover no pixel at all.
@@ -102,6 +103,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run_dir=example_run(home / "runs"),
         strategy_run_dir=example_strategy_run(home / "runs"),
         forecast_run_dir=example_forecast_run(home / "runs"),
+        recommend_run_dir=example_recommend_run(home / "runs"),
         query=with_long_ids,
     )
 

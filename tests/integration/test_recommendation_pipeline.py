@@ -103,6 +103,47 @@ def test_the_planted_truth_is_as_good_as_can_be(done: Whole) -> None:
     assert found.value("planted truth", "predicted_over_clicked") == pytest.approx(1, abs=0.1)
 
 
+def test_the_channels_take_all_behaviors_of_the_students_of_the_test(done: Whole) -> None:
+    channels = pl.read_parquet(done.run.run_dir / "evaluation" / "channels.parquet")
+    assert channels["channel"].to_list() == [1, 2]
+    assert channels["num_students"].to_list() == [60, 60]
+    assert channels["routed_share"].sum() == pytest.approx(1)
+    assert (channels["kept_share"] <= channels["routed_share"]).all()
+    assert (channels["routed_low"] <= channels["routed_high"]).all()
+
+
+def test_the_example_is_the_median_student_and_what_recommend_answers(done: Whole) -> None:
+    example = pl.read_parquet(done.run.run_dir / "evaluation" / "example.parquet")
+    counts = done.made.behaviors.group_by("student").len()
+    middle = counts["len"].sort()[(len(counts) - 1) // 2]
+    equal = counts.filter(pl.col("len") == middle)["student"]
+    first = min(f"synthetic_UserBehavior:{number}" for number in equal)
+    assert example["student_id"].unique().to_list() == [first]
+    assert example["num_behaviors"].unique().to_list() == [middle]
+    asked = edpipe.recommend(first, done.settings, top=3)
+    items = example.unique("rank", maintain_order=True)
+    assert items["item_id"].to_list() == asked["item_id"].to_list()
+    assert items["probability"].to_list() == asked["probability"].to_list()
+    for rank, reasons in zip((1, 2, 3), asked["evidence"].to_list(), strict=True):
+        mine = example.filter(rank=rank)
+        told = mine.head(len(reasons)).select(
+            pl.col("behavior_id").alias("item_id"), "steps_back", "channel", "weight", "channel_effect"
+        )
+        assert told.to_dicts() == reasons
+        # All that a channel kept is there, each behavior once.
+        assert mine.n_unique("steps_back") == len(mine) >= len(reasons)
+    topics = dict(done.made.items.select("item", "category").rows())
+    for name, category in example.select("behavior_id", "behavior_category").rows():
+        assert category.endswith(f":{topics[int(name.split(':')[1])]}")
+
+
+def test_the_report_shows_the_recommender_and_its_version(done: Whole) -> None:
+    report = edpipe.report(done.settings).read_text("utf-8")
+    assert "Model diffumin version 1" in report
+    for figure in ("recommend-history", "recommend-channels", "recommend-example"):
+        assert f'id="{figure}"' in report
+
+
 def test_the_card_tells_the_target_and_the_floors(done: Whole) -> None:
     client = open_client(done.settings)
     path = client.download_artifacts(done.evaluated.version.run_id, "model_card.md", None)

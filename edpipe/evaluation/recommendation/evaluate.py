@@ -14,6 +14,7 @@ from edpipe.evaluation.bootstrap import Scores, percentile_interval
 from edpipe.evaluation.metrics import Int, calibration_curve
 from edpipe.evaluation.recommendation.floors import ClickFloor, ItemRate, StudentItemLogistic
 from edpipe.evaluation.recommendation.scores import METRICS, score_clicks
+from edpipe.evaluation.recommendation.stored import HISTORIES, PAIRED_FILE, PLANTED, history_name
 from edpipe.evaluation.results import (
     CALIBRATION_SCHEMA,
     EVALUATION_FOLDER,
@@ -27,28 +28,19 @@ from edpipe.settings import Settings
 
 Part = Literal["valid", "test"]
 PARTS: Final[tuple[Part, ...]] = ("valid", "test")
-PAIRED_FILE: Final = "paired.parquet"
 PAIRED_METRICS: Final = ("auc", "grouped_auc", "log_loss")
 PAIRED_SCHEMA: Final = {
     "model": pl.String,
     "reference": pl.String,
     "split": pl.String,
+    "subset": pl.String,
     "metric": pl.String,
     "difference": pl.Float64,
     "low": pl.Float64,
     "high": pl.Float64,
 }
-PLANTED: Final = "planted truth"
 # The truth is beaten by luck, and by knowing that items met later are never shown, but not by this much.
 SUSPICIOUS_GAIN: Final = 0.02
-# Shortest and longest history of each subset, in behaviors; None is without end.
-HISTORIES: Final[tuple[tuple[int, int | None], ...]] = (
-    (0, 0),
-    (1, 20),
-    (21, 100),
-    (101, 1_000),
-    (1_001, None),
-)
 ROW: Final = ("student", "request", "item", "clicked")
 
 
@@ -81,13 +73,6 @@ class Compared:
     planted: Callable[[pl.DataFrame], pl.Series] | None = None
 
 
-def history_name(low: int, high: int | None) -> str:
-    """Return the name of a subset of rows by the length of their history."""
-    if high is None:
-        return f"history:{low:,}+"
-    return f"history:{low:,}" if low == high else f"history:{low:,}-{high:,}"
-
-
 def evaluate_recommender(
     settings: Settings, run_dir: Path, compared: Callable[[], Compared], *, data_fingerprint: str
 ) -> Evaluation:
@@ -95,7 +80,7 @@ def evaluate_recommender(
 
     The test is opened once: an evaluation of this run on this data is returned as it was stored, and every
     opening is written to a ledger in the run's folder before a test row is read. Beside the evaluation is
-    written ``paired.parquet``: the model minus each other, by draws of the same students.
+    written ``paired.parquet``: the model minus each other on each subset, by draws of the same students.
 
     Parameters
     ----------
@@ -193,17 +178,17 @@ class _Scored:
     def of(cls, part: Part, model: str, frames: Mapping[str, pl.DataFrame], settings: Settings) -> _Scored:
         rows: list[tuple[object, ...]] = []
         curves: list[tuple[object, ...]] = []
-        whole: dict[str, Scores] = {}
+        found: dict[tuple[str, str], Scores] = {}
         for name, frame in frames.items():
             for subset, chosen in _subsets(frame):
-                scores = _score(chosen, settings)
-                whole |= {name: scores} if subset == "all" else {}
+                found[name, subset] = scores = _score(chosen, settings)
                 rows += _metric_rows(name, part, subset, scores)
             curves += _curve_rows(name, frame)
-        others = [(name, scores) for name, scores in whole.items() if name != model]
+        # A subset holds the same rows for all models, so equal draws hold equal students there, too.
         pairs = [
-            (model, name, part, metric, *_difference(whole[model], scores, metric))
-            for name, scores in others
+            (model, name, part, subset, metric, *_difference(found[model, subset], scores, metric))
+            for (name, subset), scores in found.items()
+            if name != model
             for metric in PAIRED_METRICS
         ]
         return cls(

@@ -8,10 +8,12 @@ from typing import Final
 
 import polars as pl
 
-from edpipe.evaluation.recommendation.evaluate import HISTORIES, PLANTED, history_name
+from edpipe.evaluation.recommendation.stored import HISTORIES, PLANTED, history_name
 
 # Predicted over real clicks that needs no remark.
 CALIBRATED: Final = (0.9, 1.1)
+# Share of the behaviors in one channel from which several interests are one.
+COLLAPSED: Final = 0.9
 
 
 def verdicts(metrics: pl.DataFrame, paired: pl.DataFrame, model: str) -> Iterator[str]:
@@ -24,7 +26,7 @@ def verdicts(metrics: pl.DataFrame, paired: pl.DataFrame, model: str) -> Iterato
     model
         Name of the recommender.
     """
-    best = _best_floor(metrics, model)
+    best = best_floor(metrics, model)
     if best is not None:
         yield _beside(paired, model, best)
         yield from _by_history(metrics, model, best)
@@ -37,7 +39,8 @@ def verdicts(metrics: pl.DataFrame, paired: pl.DataFrame, model: str) -> Iterato
         )
 
 
-def _best_floor(metrics: pl.DataFrame, model: str) -> str | None:
+def best_floor(metrics: pl.DataFrame, model: str) -> str | None:
+    """Return the floor that validation would choose: choosing it on the test would flatter it."""
     rivals = (
         metrics.filter(split="valid", subset="all", metric="auc")
         .filter(~pl.col("model").is_in([model, PLANTED]) & pl.col("value").is_not_nan())
@@ -47,7 +50,7 @@ def _best_floor(metrics: pl.DataFrame, model: str) -> str | None:
 
 
 def _beside(paired: pl.DataFrame, model: str, best: str) -> str:
-    row = paired.filter(split="test", model=model, reference=best, metric="auc")
+    row = paired.filter(split="test", subset="all", model=model, reference=best, metric="auc")
     difference, low, high = row.select("difference", "low", "high").row(0)
     if math.isnan(low):  # no draws
         return (
@@ -89,3 +92,21 @@ def _calibration(metrics: pl.DataFrame, model: str) -> Iterator[str]:
         "its probabilities can be read as such" if is_calibrated else "its order can be used, not its chances"
     )
     yield f"{model!r} predicts {value:.2f} clicks for each that comes: {use}."
+
+
+def channel_alarm(channels: pl.DataFrame) -> str | None:
+    """Return a sentence where one of several channels holds nearly all behaviors; None where none does.
+
+    Parameters
+    ----------
+    channels
+        How channels are loaded: ``channel, routed_share``.
+    """
+    fullest = channels.sort("routed_share", "channel", descending=[True, False])
+    if len(fullest) < 2 or fullest["routed_share"][0] <= COLLAPSED:
+        return None
+    share = 100 * fullest["routed_share"][0]
+    return (
+        f"Channel {fullest['channel'][0]} of {len(fullest)} takes {share:.1f} % of the behaviors: "
+        "the interests are one. Compare with `diffumin.long_term=mean` before paying for channels."
+    )

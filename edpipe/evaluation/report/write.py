@@ -23,6 +23,9 @@ from edpipe.evaluation.report.numbers import decimal
 from edpipe.evaluation.report.overview import overview
 from edpipe.evaluation.report.page import Page
 from edpipe.evaluation.report.published import Published, Query
+from edpipe.evaluation.report.recommend_run import RecommendRun, read_recommend_run
+from edpipe.evaluation.report.recommend_scores import recommend_figure
+from edpipe.evaluation.report.recommendations import recommend_warnings, recommendations
 from edpipe.evaluation.report.scores import beaten, scores
 from edpipe.evaluation.report.strategies import strategies, strategy_warnings
 from edpipe.evaluation.report.strategy_run import StrategyRun, read_strategy_run
@@ -34,9 +37,15 @@ from edpipe.settings import Settings
 
 REPORT_FILE = "report.html"
 # One table of each family: those of a family are written together.
-SCORED = ("predictions.kc_mastery", "predictions.strategies", "predictions.activity_forecasts")
+SCORED = (
+    "predictions.kc_mastery",
+    "predictions.strategies",
+    "predictions.activity_forecasts",
+    "predictions.recommendations",
+)
 MODELS = "select distinct model_name, model_version from {relation} order by all"
-NOT_SHOWN = ("format", "run_key")
+# What was asked for is what the rest of a run's facts tell.
+NOT_SHOWN = ("format", "run_key", "asked")
 NO_LICENCE = "none: "
 
 
@@ -46,6 +55,7 @@ def write_report(
     run_dir: Path | None,
     strategy_run_dir: Path | None = None,
     forecast_run_dir: Path | None = None,
+    recommend_run_dir: Path | None = None,
     output: Path | None = None,
     query: Query | None = None,
 ) -> Path:
@@ -64,6 +74,8 @@ def write_report(
         Folder of the strategy predictor's training run to report; None where none has been trained.
     forecast_run_dir
         Folder of the forecaster's training run to report; None where none has been trained.
+    recommend_run_dir
+        Folder of the recommender's training run to report; None where none has been trained.
     output
         HTML file; by default ``<home>/reports/report.html``.
     query
@@ -80,12 +92,13 @@ def write_report(
         If nothing has been published yet and no run is given.
     """
     output = output or settings.reports_dir / REPORT_FILE
-    has_run = any((run_dir, strategy_run_dir, forecast_run_dir))
+    has_run = any((run_dir, strategy_run_dir, forecast_run_dir, recommend_run_dir))
     published = Published(query or _published_query(settings, is_needed=not has_run))
     trained = read_trained(run_dir, command=train_command(settings))
     predictor = read_strategy_run(strategy_run_dir, settings)
     forecaster = read_forecast_run(forecast_run_dir, settings)
-    text = _page(settings, published, trained, predictor, forecaster).render()
+    recommender = read_recommend_run(recommend_run_dir, settings)
+    text = _page(settings, published, trained, predictor, forecaster, recommender).render()
     output.parent.mkdir(parents=True, exist_ok=True)
     temporary = output.with_name(f".{output.name}.tmp")
     temporary.write_text(text, encoding="utf-8")
@@ -109,8 +122,9 @@ def _page(
     trained: Trained,
     predictor: StrategyRun,
     forecaster: ForecastRun,
+    recommender: RecommendRun,
 ) -> Page:
-    with track("Report", total=6, unit="parts", mode=settings.progress) as work:
+    with track("Report", total=7, unit="parts", mode=settings.progress) as work:
         head = overview(published)
         work.advance()
         active = activity(published)
@@ -124,12 +138,15 @@ def _page(
         work.advance()
         sections += forecasts(forecaster)
         work.advance()
+        sections += recommendations(recommender)
+        work.advance()
     warnings = [
         *head.warnings,
         *beaten(trained),
         *(trained.evaluation.warnings if trained.evaluation else ()),
         *strategy_warnings(predictor),
         *forecast_warnings(forecaster),
+        *recommend_warnings(recommender),
     ]
     return Page(
         title="Learning data report",
@@ -142,10 +159,11 @@ def _page(
             *_model_figures(trained),
             *strategy_figure(predictor),
             *forecast_figure(forecaster),
+            *recommend_figure(recommender),
         ],
         warnings=warnings,
         sections=sections,
-        details=_details(trained, predictor.trained, forecaster.trained),
+        details=_details(trained, predictor.trained, forecaster.trained, recommender.trained),
     )
 
 
@@ -195,7 +213,8 @@ def _counted_from_1(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 def _plain(value: object) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_plain(inner)}" for name, inner in value.items())
+        shown = {name: inner for name, inner in value.items() if name not in NOT_SHOWN}
+        return ", ".join(f"{name} {_plain(inner)}" for name, inner in shown.items())
     if isinstance(value, list):
         return ", ".join(_plain(inner) for inner in value)
     return f"{value:.6g}" if isinstance(value, float) else str(value)

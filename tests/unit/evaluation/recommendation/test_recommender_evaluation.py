@@ -10,14 +10,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import OneHotEncoder
 
 from edpipe.errors import ContractError
-from edpipe.evaluation.recommendation.evaluate import (
-    PAIRED_FILE,
-    PLANTED,
-    Compared,
-    evaluate_recommender,
-    history_name,
-)
+from edpipe.evaluation.recommendation.evaluate import Compared, evaluate_recommender
 from edpipe.evaluation.recommendation.floors import ItemRate, StudentItemLogistic
+from edpipe.evaluation.recommendation.stored import PAIRED_FILE, PLANTED, history_name
 from edpipe.evaluation.recommendation.verdicts import verdicts
 from edpipe.evaluation.results import EVALUATION_FOLDER, openings
 
@@ -81,6 +76,23 @@ def test_all_models_stand_in_one_table_for_each_part_and_length(settings, tmp_pa
     assert found.value("nothing", "auc") == 0.5
     assert found.value("ours", "auc") > found.value("logistic regression", "auc") > 0.6
     assert found.value("logistic regression", "auc") > found.value("item CTR", "auc")
+
+
+def test_differences_are_kept_for_each_length_by_draws_of_the_same_students(settings, tmp_path):
+    same = compared().networks["ours"]
+    about = compared(networks={**compared().networks, "twin": same})
+    found = evaluate_recommender(with_recommender(settings), tmp_path, lambda: about, data_fingerprint="f")
+    paired = pl.read_parquet(tmp_path / EVALUATION_FOLDER / PAIRED_FILE).filter(split="test", metric="auc")
+    subsets = set(found.metrics.filter(split="test")["subset"])
+    assert set(paired["subset"]) == subsets
+    assert len(subsets) > 3
+    for subset, reference, difference, low, high in paired.select(
+        "subset", "reference", "difference", "low", "high"
+    ).rows():
+        ours, theirs = (found.value(name, "auc", subset=subset) for name in ("ours", reference))
+        assert difference == pytest.approx(ours - theirs)
+        if reference == "twin":  # other draws would differ
+            assert (difference, low, high) == (0, 0, 0)
 
 
 def test_the_test_is_opened_once_and_the_ledger_knows(settings, tmp_path):
