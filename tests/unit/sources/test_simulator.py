@@ -87,6 +87,20 @@ def test_in_a_world_without_learning_nothing_is_ever_gained() -> None:
     assert (world.true_mastery() == before).all()
 
 
+def test_who_knows_the_truth_teaches_more_than_chance(world: StudentSimulator) -> None:
+    random, draws = np.random.default_rng(6), np.random.default_rng(7).random((20, 40))
+    risen = {}
+    for name in ("chance", "truth"):
+        students = world.of(np.arange(40))
+        before = students.true_mastery().mean(axis=1)
+        for draw in draws:
+            by_truth = students.true_gains().argmax(axis=1)
+            students.answer(by_truth if name == "truth" else random.integers(0, 60, 40), draw)
+        risen[name] = students.true_mastery().mean(axis=1) - before
+    assert risen["chance"].mean() > 0
+    assert (risen["truth"] > risen["chance"]).mean() > 0.9
+
+
 def test_equal_seeds_give_equal_students_and_the_questions_have_their_kcs() -> None:
     first, second = (simulate_students(5, 30, seed=4, answers_per_student=8) for _ in range(2))
     assert first.log.equals(second.log)
