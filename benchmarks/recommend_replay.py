@@ -9,7 +9,7 @@ simulator answers and moves their true state by the law of the logs. The same dr
 
 What counts is the rise of the true mastery, mean of all KCs, in points of a hundred; beside it that of the
 true chance of a right answer, mean of all items. Differences are by student; intervals are 95 %, over all
-students. Choices were made on seeds from 101 on. Two pools: all items, and those of part 5, which have one
+students. Choices were made on seed 101. Two pools: all items, and those of part 5, which have one
 KC or none, so that nobody gains by taking items of many KCs. Writes `recommend_replay.csv` and, on what BKT
 calls mastered, `recommend_replay_mastered.csv` below `benchmarks/results`.
 """

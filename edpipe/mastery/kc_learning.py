@@ -126,7 +126,8 @@ class KCLearning:
         """Return for each item whether all of its KCs are known with this chance; False without KCs."""
         count = items.total(np.ones(len(known)))
         num_known = items.total((known >= mastered_from).astype(np.float64))
-        return (count > 0) & (num_known == count)
+        is_known: NDArray[np.bool_] = (count > 0) & (num_known == count)
+        return is_known
 
 
 def _coded(answers: pl.DataFrame, kc_ids: Sequence[str]) -> pl.DataFrame:
