@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,10 @@ from edpipe.settings import Settings, load_settings
 if TYPE_CHECKING:
     import polars as pl
 
+    from edpipe.prediction.candidates import Candidates
     from edpipe.prediction.diffumin import TrainedRecommender
-    from edpipe.prediction.recommend import History, Integers
+    from edpipe.prediction.recommend import History
+    from edpipe.setting_groups_diffumin import DiffuMINSettings, RankBy
 
 MODEL = "diffumin"
 
@@ -31,7 +34,9 @@ class RecommendRequest:
     history
         What the student did.
     candidates
-        Rows of the catalog to choose from. Shape ``(num_candidates,)``.
+        Rows of the catalog to choose from, and what was left out.
+    asked
+        Rules and order.
     version
         Registered version; None where a run was named.
     trained_in
@@ -41,15 +46,22 @@ class RecommendRequest:
     trained: TrainedRecommender
     catalog: pl.DataFrame
     history: History
-    candidates: Integers
+    candidates: Candidates
+    asked: DiffuMINSettings
     version: int | None
     trained_in: Path
 
     @property
     def words(self) -> str:
-        """Who answers, from what, and from how many items is chosen."""
+        """Who answers, from what, from how many items is chosen, and how many each rule left out."""
+        from edpipe.prediction.candidates import left_out_words
+
         model = f"run {self.trained_in.name}" if self.version is None else f"{MODEL} version {self.version}"
-        return f"{len(self.candidates):,} items by {model}, after {len(self.history.items):,} behaviors"
+        chosen = (
+            f"{len(self.candidates.rows):,} items by {model}, after {len(self.history.items):,} behaviors"
+        )
+        left_out = left_out_words(self.candidates.left_out, self.candidates.num_undated)
+        return f"{chosen}; {left_out}" if left_out else chosen
 
 
 def recommend(
@@ -59,9 +71,15 @@ def recommend(
     top: int = 10,
     part: int | None = None,
     is_new_only: bool | None = None,
+    is_unmastered_only: bool | None = None,
+    mastered_from: float | None = None,
+    rank_by: RankBy | None = None,
+    now: datetime | None = None,
     run_dir: Path | None = None,
 ) -> pl.DataFrame:
     """Return the items that a student would most likely take up next, and what speaks for each.
+
+    Or, of the items that are most likely, those that are expected to teach most.
 
     Equal calls on equal data give equal rows, to the last bit.
 
@@ -76,26 +94,46 @@ def recommend(
     part
         Only items of this part.
     is_new_only
-        Only items that the student never met; by default as ``settings.diffumin.is_new_only`` says.
+        Only items that the student never met. This and the next three: by default as ``settings.diffumin``
+        says.
+    is_unmastered_only
+        No items all of whose KCs the student has mastered.
+    mastered_from
+        Chance of knowing a KC from which it counts as mastered, in (0, 1].
+    rank_by
+        ``probability``, or ``gain``: the KCs that an attempt is expected to teach.
+    now
+        Time at which items must be deployed, UTC where it has no zone; by default that of the student's last
+        behavior.
     run_dir
         Folder of a training run; by default the champion of `diffumin`.
 
     Returns
     -------
     DataFrame
-        ``rank, item_id, category_ids, part, probability, evidence``, the best first. Evidence lists the
-        behaviors that weigh most: ``item_id, steps_back, channel, weight, channel_effect``; it is empty for
-        a network without channels.
+        ``rank, item_id, category_ids, part, probability, evidence``, the best first, and ``gain`` before the
+        evidence where ordered by it. Evidence lists the behaviors that weigh most: ``item_id, steps_back,
+        channel, weight, channel_effect``; it is empty for a network without channels.
 
     Raises
     ------
     RegistryError
         If there is no champion.
     SettingsError
-        If there is no such student or part, or the network cannot be asked.
+        If there is no such student or part, the network cannot be asked, a number is out of range, or a rule
+        or the order needs to know what students have learnt and nothing is known.
     """
-    settings = settings or load_settings()
-    request = open_request(student, settings, part=part, is_new_only=is_new_only, run_dir=run_dir)
+    request = open_request(
+        student,
+        settings or load_settings(),
+        part=part,
+        is_new_only=is_new_only,
+        is_unmastered_only=is_unmastered_only,
+        mastered_from=mastered_from,
+        rank_by=rank_by,
+        now=now,
+        run_dir=run_dir,
+    )
     return answer(request, top=top)
 
 
@@ -105,15 +143,28 @@ def open_request(
     *,
     part: int | None = None,
     is_new_only: bool | None = None,
+    is_unmastered_only: bool | None = None,
+    mastered_from: float | None = None,
+    rank_by: RankBy | None = None,
+    now: datetime | None = None,
     run_dir: Path | None = None,
 ) -> RecommendRequest:
     """Open the recommender and the history of a call of :func:`recommend`; nothing is scored."""
     import numpy as np
 
+    from edpipe.prediction.candidates import CandidateRules
     from edpipe.prediction.diffumin import load_recommender
     from edpipe.prediction.histories import PublishedHistories
+    from edpipe.prediction.learning import PublishedLearning
     from edpipe.prediction.recommend import candidate_rows
 
+    asked = _asked(
+        settings.diffumin,
+        is_new_only=is_new_only,
+        is_unmastered_only=is_unmastered_only,
+        mastered_from=mastered_from,
+        rank_by=rank_by,
+    )
     version = None
     if run_dir is None:
         from edpipe.tracking.registry import champion
@@ -136,10 +187,10 @@ def open_request(
             state="Nothing was written.",
         )
     place = np.searchsorted(catalog["catalog_key"].to_numpy(), of_part["catalog_key"].to_numpy())
-    candidates = place[candidate_rows(trained, of_part, settings.diffumin.num_candidates)].astype(np.int64)
-    if settings.diffumin.is_new_only if is_new_only is None else is_new_only:
-        candidates = candidates[~np.isin(candidates, history.met)]
-    return RecommendRequest(trained, catalog, history, candidates, version, run_dir)
+    every = place[candidate_rows(trained, of_part, asked.num_candidates)].astype(np.int64)
+    rules = CandidateRules(asked, histories, PublishedLearning(settings, histories.source), every)
+    candidates = rules.of(history, now=None if now is None else _milliseconds(now))
+    return RecommendRequest(trained, catalog, history, candidates, asked, version, run_dir)
 
 
 def answer(request: RecommendRequest, *, top: int = 10) -> pl.DataFrame:
@@ -154,7 +205,7 @@ def answer(request: RecommendRequest, *, top: int = 10) -> pl.DataFrame:
 
     import polars as pl
 
-    from edpipe.prediction.recommend import ItemScorer, ranked
+    from edpipe.prediction.recommend import ItemScorer, best_places
 
     if top < 1:
         raise SettingsError(
@@ -165,17 +216,50 @@ def answer(request: RecommendRequest, *, top: int = 10) -> pl.DataFrame:
             state="Nothing was written.",
         )
     scorer = ItemScorer(request.trained, request.catalog)
-    probabilities = scorer.probabilities(request.history, request.candidates)
-    best = ranked(probabilities, request.candidates, top)
-    rows = request.candidates[best].tolist()
+    candidates = request.candidates
+    probabilities = scorer.probabilities(request.history, candidates.rows)
+    best = best_places(
+        probabilities, candidates.rows, top, gains=candidates.gains, num_reranked=request.asked.num_reranked
+    )
+    rows = candidates.rows[best].tolist()
+    gain = [] if candidates.gains is None else [pl.Series("gain", candidates.gains[best], dtype=pl.Float64)]
     evidence = [[asdict(one) for one in scorer.reasons(request.history, row)] for row in rows]
     shown = request.catalog[rows] if rows else request.catalog.clear()
     return shown.select("item_id", "category_ids", "part").select(
         pl.int_range(1, pl.len() + 1, dtype=pl.Int32).alias("rank"),
         pl.all(),
         pl.Series("probability", probabilities[best], dtype=pl.Float64),
+        *gain,
         pl.Series("evidence", evidence, dtype=pl.List(pl.Struct(_evidence_fields()))),
     )
+
+
+def _asked(asked: DiffuMINSettings, **given: object) -> DiffuMINSettings:
+    """Return the settings with what a call says otherwise."""
+    changes = {name: value for name, value in given.items() if value is not None}
+    mastered_from = changes.get("mastered_from", asked.mastered_from)
+    if not isinstance(mastered_from, float | int) or not 0 < mastered_from <= 1:
+        raise SettingsError(
+            "The chance from which a KC counts as mastered is out of range.",
+            where="flag `--mastered-from`",
+            found=repr(mastered_from),
+            expected="above 0, at most 1",
+            state="Nothing was written.",
+        )
+    if changes.get("rank_by", asked.rank_by) not in {"probability", "gain"}:
+        raise SettingsError(
+            "The order of items is unknown.",
+            where="flag `--by`",
+            found=repr(changes["rank_by"]),
+            expected="'probability' or 'gain'",
+            state="Nothing was written.",
+        )
+    return asked.model_copy(update=changes)
+
+
+def _milliseconds(now: datetime) -> int:
+    """Return a time as milliseconds since 1970; one without a zone is UTC."""
+    return round((now if now.tzinfo else now.replace(tzinfo=UTC)).timestamp() * 1_000)
 
 
 def _evidence_fields() -> dict[str, pl.DataType | type[pl.DataType]]:

@@ -10,6 +10,7 @@ from edpipe.setting_groups_diffumin_network import NetworkChoices
 
 LongTerm = Literal["diffumin", "none", "mean", "din", "sim_soft", "sim_hard", "eta", "sdim", "twin"]
 Augmentation = Literal["diffusion", "distilled", "none", "repeat", "placebo", "mlp", "vae"]
+RankBy = Literal["probability", "gain"]
 Floor = Literal["item_rate", "logistic", "no_behaviors", "mean_pooling"]
 
 
@@ -82,6 +83,26 @@ class DiffuMINSettings(NetworkChoices):
     )
     is_new_only: bool = Field(
         default=True, description="Whether only items that the student never met are recommended."
+    )
+    is_deployed_only: bool = Field(
+        default=True,
+        description="Whether items are left out that were deployed, and first taken up by anybody, after the "
+        "student's last behavior.",
+    )
+    is_unmastered_only: bool = Field(
+        default=False, description="Whether items are left out all of whose KCs the student has mastered."
+    )
+    mastered_from: float = Field(
+        default=0.95, gt=0, le=1, description="Chance of knowing a KC from which it counts as mastered (BKT)."
+    )
+    rank_by: RankBy = Field(
+        default="probability",
+        description="Order of recommended items: chance of the target, or KCs expected to be learnt.",
+    )
+    num_reranked: int = Field(
+        default=100,
+        ge=1,
+        description="Items of the highest chance that are put in order of what they teach.",
     )
 
     @model_validator(mode="after")

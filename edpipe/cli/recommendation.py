@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 from edpipe.cli.context import settings_of
 from edpipe.cli.forecasting import DryRun, FormatFlag
 from edpipe.cli.output import Format, emit, say
+from edpipe.setting_groups_diffumin import RankBy
 
 if TYPE_CHECKING:
     import polars as pl
@@ -28,6 +30,23 @@ def recommend(
     is_met_too: Annotated[
         bool, typer.Option("--met-too", help="Also items that the student has met before.")
     ] = False,
+    hide_mastered: Annotated[
+        bool, typer.Option("--hide-mastered", help="No items all of whose KCs the student has mastered.")
+    ] = False,
+    mastered_from: Annotated[
+        float | None,
+        typer.Option(help="Chance of knowing a KC from which it is mastered.", show_default="0.95"),
+    ] = None,
+    by: Annotated[
+        RankBy | None,
+        typer.Option(
+            help="Order: chance of the target, or KCs expected to be learnt.", show_default="probability"
+        ),
+    ] = None,
+    now: Annotated[
+        datetime | None,
+        typer.Option(help="UTC; items deployed later are left out.", show_default="the last behavior"),
+    ] = None,
     run_dir: Annotated[
         Path | None, typer.Option("--run", help="Folder of a training run; default the champion.")
     ] = None,
@@ -39,12 +58,21 @@ def recommend(
     Example: `edpipe recommend --student u1 --top 10`, `edpipe recommend --student u1 --part 5 --met-too
     --format json`. The champion of `diffumin` answers; train, evaluate and promote one first. Evidence is
     read as: item, how many behaviors ago, channel that kept it; then what the channel adds to the logit.
+    `--by gain` puts the likeliest items in order of what an attempt is expected to teach.
     """
     from edpipe.recommending import answer, open_request
 
     settings = settings_of(context)
     request = open_request(
-        student, settings, part=part, is_new_only=False if is_met_too else None, run_dir=run_dir
+        student,
+        settings,
+        part=part,
+        is_new_only=False if is_met_too else None,
+        is_unmastered_only=True if hide_mastered else None,
+        mastered_from=mastered_from,
+        rank_by=by,
+        now=now,
+        run_dir=run_dir,
     )
     if dry_run:
         say(f"Would choose from {request.words}.")
@@ -70,6 +98,6 @@ def with_words(rows: pl.DataFrame) -> pl.DataFrame:
     ]
     return rows.with_columns(
         pl.col("category_ids").list.join(", "),
-        pl.col("probability").round(6),
+        pl.col("^probability|gain$").round(6),
         pl.Series("evidence", told, dtype=pl.String),
     )

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
 import polars as pl
 
 from edpipe.families.tables import MadeFrom, is_made_from, replace_table, table_path
+from edpipe.prediction.candidates import CandidateRules, left_out_words
 from edpipe.prediction.diffumin import load_recommender
-from edpipe.prediction.histories import PublishedHistories
-from edpipe.prediction.recommend import ItemScorer, candidate_rows, ranked
+from edpipe.prediction.histories import STUDENTS_A_PIECE, PublishedHistories
+from edpipe.prediction.learning import PublishedLearning
+from edpipe.prediction.recommend import ItemScorer, best_places, candidate_rows
 from edpipe.progress import track
 
 if TYPE_CHECKING:
@@ -22,37 +24,58 @@ if TYPE_CHECKING:
 
 RECOMMENDATIONS: Final = "recommendations"
 # Raise it when the same model and data would give other rows: a table that is there is then made again.
-TABLE_VERSION: Final = "1"
+TABLE_VERSION: Final = "2"
+# Settings that say which rows the table holds.
+RULES: Final = (
+    *("num_recommended", "num_candidates", "is_new_only", "is_deployed_only"),
+    *("is_unmastered_only", "mastered_from", "rank_by", "num_reranked"),
+)
 
 
 def write_recommendations(settings: Settings, chosen: ModelVersion) -> Path:
     """Write the best items of each student by a registered version, or find them up to date.
 
-    Students with nothing left to recommend have no row.
+    Students with nothing left to recommend have no row. The file says how many items each rule left out.
     """
     asked = settings.diffumin
     trained = load_recommender(settings.runs_dir / chosen.run_key)
     histories = PublishedHistories(settings, str(trained.data["source"]), str(trained.data["log_name"]))
-    how = (TABLE_VERSION, histories.digest, asked.num_recommended, asked.num_candidates, asked.is_new_only)
+    learning = PublishedLearning(settings, histories.source, STUDENTS_A_PIECE)
+    how = [TABLE_VERSION, histories.digest, *(getattr(asked, name) for name in RULES)]
+    if asked.is_unmastered_only or asked.rank_by == "gain":
+        how.append(learning.digest)
     digest = hashlib.sha256(repr(how).encode()).hexdigest()
     made_from = MadeFrom(chosen.name, chosen.version, digest)
     if is_made_from(settings, RECOMMENDATIONS, made_from):
         return table_path(settings, RECOMMENDATIONS)
     scorer = ItemScorer(trained, histories.catalog)
-    candidates = candidate_rows(trained, histories.catalog, asked.num_candidates)
+    every = candidate_rows(trained, histories.catalog, asked.num_candidates)
+    rules = CandidateRules(asked, histories, learning, every)
+    left_out: Counter[str] = Counter()
+    num_undated = 0
     students: list[str] = []
     ranks: list[int] = []
     items: list[int] = []
     chances: list[float] = []
+    gains: list[float | None] = []
     with track("Recommend", total=histories.num_students, unit="students", mode=settings.progress) as work:
         for student_id, history in histories.every():
-            shown = candidates[~np.isin(candidates, history.met)] if asked.is_new_only else candidates
-            probabilities = scorer.probabilities(history, shown)
-            best = ranked(probabilities, shown, asked.num_recommended)
+            left = rules.of(history)
+            left_out.update(left.left_out)
+            num_undated += left.num_undated
+            probabilities = scorer.probabilities(history, left.rows)
+            best = best_places(
+                probabilities,
+                left.rows,
+                asked.num_recommended,
+                gains=left.gains,
+                num_reranked=asked.num_reranked,
+            )
             students += [student_id] * len(best)
             ranks += range(1, len(best) + 1)
-            items += shown[best].tolist()
+            items += left.rows[best].tolist()
             chances += probabilities[best].tolist()
+            gains += [None] * len(best) if left.gains is None else left.gains[best].tolist()
             work.advance()
     frame = pl.DataFrame(
         {
@@ -60,6 +83,7 @@ def write_recommendations(settings: Settings, chosen: ModelVersion) -> Path:
             "rank": pl.Series(ranks, dtype=pl.Int32),
             "item_id": histories.catalog["item_id"].gather(items),
             "probability": pl.Series(chances, dtype=pl.Float64),
+            "gain": pl.Series(gains, dtype=pl.Float64),
         }
     ).select(
         pl.lit(str(trained.data["source"])).alias("source"),
@@ -70,4 +94,7 @@ def write_recommendations(settings: Settings, chosen: ModelVersion) -> Path:
         pl.lit(chosen.version, dtype=pl.Int32).alias("model_version"),
         pl.lit(datetime.now(UTC), dtype=pl.Datetime("us", "UTC")).alias("scored_at"),
     )
-    return replace_table(settings, RECOMMENDATIONS, frame, made_from)
+    note = left_out_words(left_out, num_undated)
+    return replace_table(
+        settings, RECOMMENDATIONS, frame, made_from, note=note and f"Of all students, {note}."
+    )

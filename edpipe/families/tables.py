@@ -14,6 +14,7 @@ from edpipe.settings import Settings
 FILE = "part-0.parquet"
 # Times of files move in ticks: a file written at once may look this much older than the clock.
 FILE_CLOCK_SECONDS = 0.02
+NOTE = "edpipe.note"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ def table_path(settings: Settings, table: str) -> Path:
 
 
 def table_lines(paths: Iterable[Path], *, since: float) -> list[str]:
-    """Say of each table how many rows it has, and whether they were written since a time.
+    """Say of each table how many rows it has, whether they were written since a time, and its note.
 
     Parameters
     ----------
@@ -48,11 +49,14 @@ def table_lines(paths: Iterable[Path], *, since: float) -> list[str]:
     since
         Seconds since 1970, by the clock of the file system.
     """
-    return [
-        f"predictions.{path.parent.name}: {pq.read_metadata(path).num_rows:,} rows "
-        + ("written." if path.stat().st_mtime >= since - FILE_CLOCK_SECONDS else "were up to date.")
-        for path in paths
-    ]
+    lines = []
+    for path in paths:
+        footer = pq.read_metadata(path)
+        is_new = path.stat().st_mtime >= since - FILE_CLOCK_SECONDS
+        words = f"{footer.num_rows:,} rows {'written' if is_new else 'were up to date'}."
+        note = (footer.metadata or {}).get(NOTE.encode(), b"").decode()
+        lines.append(" ".join(filter(None, (f"predictions.{path.parent.name}:", words, note))))
+    return lines
 
 
 def is_made_from(settings: Settings, table: str, made_from: MadeFrom) -> bool:
@@ -64,15 +68,32 @@ def is_made_from(settings: Settings, table: str, made_from: MadeFrom) -> bool:
     return all(metadata.get(key.encode()) == value.encode() for key, value in made_from.footer().items())
 
 
-def replace_table(settings: Settings, table: str, frame: pl.DataFrame, made_from: MadeFrom) -> Path:
-    """Write a table beside the old one and rename it: a reader finds the old rows or the new ones."""
+def replace_table(
+    settings: Settings, table: str, frame: pl.DataFrame, made_from: MadeFrom, *, note: str = ""
+) -> Path:
+    """Write a table beside the old one and rename it: a reader finds the old rows or the new ones.
+
+    Parameters
+    ----------
+    settings
+        Where ``predictions`` is.
+    table
+        Its name.
+    frame
+        Its rows.
+    made_from
+        What they were made from.
+    note
+        What :func:`table_lines` says of them.
+    """
     path = table_path(settings, table)
     path.parent.mkdir(parents=True, exist_ok=True)
     # The name does not end in .parquet: nobody who reads the folder takes half a file.
     scratch = path.with_name(f".{FILE}.writing")
     rows = frame.to_arrow()
     try:
-        pq.write_table(rows.replace_schema_metadata(made_from.footer()), scratch, compression="zstd")
+        footer = made_from.footer() | ({NOTE: note} if note else {})
+        pq.write_table(rows.replace_schema_metadata(footer), scratch, compression="zstd")
         scratch.replace(path)
     finally:
         scratch.unlink(missing_ok=True)

@@ -24,7 +24,8 @@ CATALOG: Final = """
 """
 OUTCOMES: Final = "select outcome_key, outcome from core.outcomes where source = ? and log_name = ?"
 SEQUENCES: Final = """
-    select students.student_id, sequences.student_key, catalog_keys, outcome_keys, earlier_catalog_keys
+    select students.student_id, sequences.student_key, catalog_keys, outcome_keys, earlier_catalog_keys,
+        acted_milliseconds[-1] as last_milliseconds
     from features.behavior_sequences as sequences
     inner join core.students as students using (student_key)
     where sequences.source = ? and sequences.log_name = ? {chosen}
@@ -38,6 +39,28 @@ DIGEST: Final = """
 CATALOG_DIGEST: Final = """
     select coalesce(bit_xor(hash(catalog_key, item_id, category_ids, part)), 0)
     from core.catalog where source = ? and log_name = ?
+"""
+# What is published of deployment. A bundle is there when all of its items are.
+DEPLOYED: Final = """
+    with dated as (
+        select source, 'answers' as log_name, item_id, deployed_at from core.items
+        union all
+        select source, 'visits', unnest([bundle_id, explanation_id]) as item_id,
+            case when count(*) = count(deployed_at) then max(deployed_at) end
+        from core.items where bundle_id is not null
+        group by source, bundle_id, explanation_id
+        union all
+        select source, 'visits', lecture_id, deployed_at from core.lectures
+    )
+    select catalog_key, epoch_ms(min(deployed_at)) as deployed
+    from dated inner join core.catalog using (source, log_name, item_id)
+    where source = ? and log_name = ? and deployed_at is not null
+    group by catalog_key order by catalog_key
+"""
+FIRST_USED: Final = """
+    select catalog_key, epoch_ms(min(acted_at)) as used
+    from core.behaviors where source = ? and log_name = ? and acted_at is not null
+    group by catalog_key
 """
 SOME_STUDENTS: Final = """
     select student_id from core.students
@@ -73,6 +96,22 @@ class PublishedHistories:
     def digest(self) -> str:
         """What changes with any behavior or item."""
         return "-".join(str(self._ask(query).item()) for query in (DIGEST, CATALOG_DIGEST))
+
+    @cached_property
+    def in_use_since(self) -> Integers:
+        """Since when each item is there, ms since 1970; -1 where that is not published.
+
+        The date of deployment, or that of the first behavior of anybody, whichever is earlier: much of
+        EdNet was answered before it was deployed by its date. Shape ``(num_items,)``.
+        """
+        deployed = self._ask(DEPLOYED)
+        since = np.full(len(self.catalog), -1, dtype=np.int64)
+        if len(deployed):  # else nothing is dated, and the long way through all behaviors is spared
+            dated = deployed.join(self._ask(FIRST_USED), on="catalog_key", how="left").with_columns(
+                since=pl.min_horizontal("deployed", "used")
+            )
+            since[np.searchsorted(self._keys, dated["catalog_key"].to_numpy())] = dated["since"].to_numpy()
+        return since
 
     @property
     def num_students(self) -> int:
@@ -114,12 +153,13 @@ class PublishedHistories:
 
     def _histories(self, frame: pl.DataFrame) -> Iterator[tuple[str, History]]:
         keys, words = self._keys, self._words
-        for student_id, student, items, outcomes, earlier in frame.iter_rows():
+        for student_id, student, items, outcomes, earlier, last in frame.iter_rows():
             rows = np.searchsorted(keys, np.array(items, dtype=np.int64))
             before = np.searchsorted(keys, np.array(earlier or [], dtype=np.int64))
             met: Integers = np.union1d(rows, before).astype(np.int64)
             said = [words.get(key) for key in outcomes]
-            yield str(student_id), History(int(student), rows.astype(np.int64), said, met)
+            found = History(int(student), rows.astype(np.int64), said, met, int(last) or None)
+            yield str(student_id), found
 
     @cached_property
     def _keys(self) -> Integers:

@@ -36,12 +36,15 @@ class History:
         Word for what came of each; None where there is none.
     met
         Rows of the catalog that the student ever met, also before ``items`` begin.
+    last_milliseconds
+        When the last behavior was, ms since 1970; None where that is not known.
     """
 
     student: int
     items: Integers
     outcomes: Sequence[str | None]
     met: Integers
+    last_milliseconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,4 +223,36 @@ def candidate_rows(trained: TrainedRecommender, catalog: pl.DataFrame, number: i
 def ranked(probabilities: NDArray[np.float64], candidates: Integers, number: int) -> Integers:
     """Return places of the best candidates, the best first; equal ones by row of the catalog."""
     found: Integers = np.lexsort((candidates, -probabilities))[:number]
+    return found
+
+
+def best_places(
+    probabilities: NDArray[np.float64],
+    candidates: Integers,
+    number: int,
+    *,
+    gains: NDArray[np.float64] | None = None,
+    num_reranked: int = 0,
+) -> Integers:
+    """Return places of the best candidates, the best first.
+
+    By probability; or, of the most probable, by gain.
+
+    Parameters
+    ----------
+    probabilities, candidates
+        Of each candidate. Shape ``(num_candidates,)``.
+    number
+        Most places returned.
+    gains
+        What each candidate is expected to teach; None leaves the order by probability.
+    num_reranked
+        How many of the most probable are put in order of their gain, equal ones by probability. The others
+        follow.
+    """
+    if gains is None:
+        return ranked(probabilities, candidates, number)
+    first = ranked(probabilities, candidates, max(num_reranked, number))
+    head, tail = first[:num_reranked], first[num_reranked:]
+    found: Integers = np.concatenate([head[np.argsort(-gains[head], kind="stable")], tail])[:number]
     return found

@@ -148,9 +148,13 @@ CONTRACTS = {
                 "Chance of the target, in [0, 1]; of next_item, beside items drawn by popularity, so that "
                 "only its order means something."
             ),
+            "gain": (
+                "KCs that an attempt is expected to teach, by Bayesian knowledge tracing; null where items "
+                "stand in order of their probability."
+            ),
             **MODEL,
         },
-        upstream=("features.behavior_sequences", "core.catalog"),
+        upstream=("features.behavior_sequences", "core.catalog", "core.opportunities"),
     ),
 }
 

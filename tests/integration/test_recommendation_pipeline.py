@@ -19,6 +19,7 @@ import edpipe
 from edpipe import warehouse
 from edpipe.cli import app
 from edpipe.errors import SettingsError, TrainingError
+from edpipe.families.tables import table_lines
 from edpipe.learning import comparison, newest_run
 from edpipe.settings import Settings, load_settings
 from edpipe.sources.synthetic import SyntheticInterests, save_truth, write_interests
@@ -182,6 +183,11 @@ def test_the_table_holds_new_items_by_rank(done: Whole) -> None:
         done.settings, "select count(*) from predictions.recommendations where model_name = 'diffumin'"
     )
     assert described.item() == table.height
+    assert table["gain"].null_count() == table.height  # in order of probability
+    # This log does not say since when things are there.
+    (line,) = table_lines(done.scored, since=0.0)
+    assert "met before, 0 not deployed yet" in line
+    assert "of unknown deployment kept" in line
 
 
 def test_the_command_and_the_table_say_the_same_and_the_evidence_is_of_the_past(done: Whole) -> None:
@@ -219,6 +225,10 @@ def test_items_already_met_are_shown_where_asked_for(done: Whole) -> None:
         ({"student": "?"}, "For example"),
         ({"student": "synthetic_UserBehavior:1", "part": 3}, "whose items have parts"),
         ({"student": "synthetic_UserBehavior:1", "top": 0}, "at least 1"),
+        ({"student": "synthetic_UserBehavior:1", "rank_by": "gain"}, "items with knowledge components"),
+        ({"student": "synthetic_UserBehavior:1", "is_unmastered_only": True}, "--hide-mastered"),
+        ({"student": "synthetic_UserBehavior:1", "mastered_from": 1.5}, "at most 1"),
+        ({"student": "synthetic_UserBehavior:1", "rank_by": "luck"}, "'probability' or 'gain'"),
     ],
 )
 def test_questions_that_cannot_be_answered_say_why(done: Whole, given: dict[str, object], hint: str) -> None:

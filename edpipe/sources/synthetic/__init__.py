@@ -4,6 +4,7 @@ from edpipe.sources.synthetic.assistments import SyntheticAssistments, write_ass
 from edpipe.sources.synthetic.ednet import LEVELS, Level, write_ednet
 from edpipe.sources.synthetic.interests import SyntheticInterests, write_interests
 from edpipe.sources.synthetic.interests_truth import PlantedTruth, read_truth, save_truth
+from edpipe.sources.synthetic.simulator import StudentSimulator, simulate_students
 from edpipe.sources.synthetic.truth import SyntheticEdNet
 from edpipe.sources.synthetic.tutor_datashop import write_datashop_steps, write_datashop_transactions
 from edpipe.sources.synthetic.tutor_kddcup import write_kddcup
@@ -15,6 +16,7 @@ __all__ = [
     "LEVELS",
     "Level",
     "PlantedTruth",
+    "StudentSimulator",
     "SyntheticAssistments",
     "SyntheticEdNet",
     "SyntheticInterests",
@@ -23,6 +25,7 @@ __all__ = [
     "draw_tutor_world",
     "read_truth",
     "save_truth",
+    "simulate_students",
     "write_assistments",
     "write_datashop_steps",
     "write_datashop_transactions",

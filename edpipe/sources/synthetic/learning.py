@@ -32,6 +32,7 @@ class Answers:
     choice: Ints  # 0 to 3 for a to d; meaningless where not answered
     initial_mastery: Floats  # (students, KCs)
     final_mastery: Floats  # (students, KCs), at each student's last row
+    last_met: Ints  # (students, KCs), ms since 1970; 0 where the KC was never met
 
 
 def draw_answers(
@@ -53,23 +54,19 @@ def draw_answers(
     easiness = rng.normal(0.0, 0.5, num_kcs)
     own = rng.normal(0.0, 0.9, (len(students), num_kcs))
     initial = 1 / (1 + np.exp(0.8 - easiness - own - 0.5 * students.ability[:, None]))
-    mastery = initial.copy()
+    mastery, last_met = initial.copy(), np.zeros(initial.shape, dtype=np.int64)
     is_answered = rng.random(rows.item.size) >= unanswered_share
-    probability, before, is_correct = _answer(
+    probability, before, is_correct = answer_in_order(
         rows.start,
         rows.item,
         rows.timestamp,
         is_answered,
         rng.random(rows.item.size),
-        contents.kc_start,
-        contents.item_kcs,
-        contents.discrimination,
-        contents.difficulty,
-        students.ability,
-        students.learning_rate,
-        students.memory_days * DAY_MILLISECONDS,
+        contents,
+        students,
         initial,
         mastery,
+        last_met,
     )
     right = contents.correct[rows.item]
     options = np.where(contents.part[rows.item] == 2, 3, 4)
@@ -82,7 +79,64 @@ def draw_answers(
         choice=np.where(is_correct, right, wrong),
         initial_mastery=initial,
         final_mastery=mastery,
+        last_met=last_met,
     )
+
+
+def answer_in_order(
+    start: Ints,
+    item: Ints,
+    timestamp: Ints,
+    is_answered: Bools,
+    draw: Floats,
+    contents: Contents,
+    students: Students,
+    initial: Floats,
+    mastery: Floats,
+    last_met: Ints,
+) -> tuple[Floats, Floats, Bools]:
+    """Answer rows one after the other, and let the students learn from each.
+
+    Parameters
+    ----------
+    start
+        First rows of the students, and the number of rows at the end. Shape ``(students + 1,)``.
+    item, timestamp, is_answered
+        The rows, by student and time; ms since 1970. Shape ``(rows,)``.
+    draw
+        A row is right where its draw, uniform in [0, 1), lies below its chance. Shape ``(rows,)``.
+    contents, students
+        What is answered, and by whom.
+    initial
+        Mastery that forgetting falls back to. Shape ``(students, KCs)``.
+    mastery, last_met
+        Where the students stand, and when each KC was last met (0: never). Changed in place.
+        Shape ``(students, KCs)``.
+
+    Returns
+    -------
+    tuple
+        Chance of a right answer, mean mastery of the item's KCs just before it, and whether it is right.
+        Shape ``(rows,)`` each.
+    """
+    found: tuple[Floats, Floats, Bools] = _answer(
+        start,
+        item,
+        timestamp,
+        is_answered,
+        draw,
+        contents.kc_start,
+        contents.item_kcs,
+        contents.discrimination,
+        contents.difficulty,
+        students.ability,
+        students.learning_rate,
+        students.memory_days * DAY_MILLISECONDS,
+        initial,
+        mastery,
+        last_met,
+    )
+    return found
 
 
 def _answer_rows(
@@ -100,24 +154,24 @@ def _answer_rows(
     memory: Floats,
     initial: Floats,
     mastery: Floats,
+    last_met: Ints,
 ) -> tuple[Floats, Floats, Bools]:
-    """Walk each student's rows; ``mastery`` is changed in place."""
+    """Walk each student's rows; ``mastery`` and ``last_met`` are changed in place."""
     probability = np.empty(item.size)
     before = np.empty(item.size)
     is_correct = np.zeros(item.size, dtype=np.bool_)
-    seen = np.zeros(mastery.shape, dtype=np.int64)
     for student in range(start.size - 1):
         for row in range(start[student], start[student + 1]):
             now = timestamp[row]
             kcs = item_kcs[kc_start[item[row]] : kc_start[item[row] + 1]]
             mean = 0.0
             for kc in kcs:
-                if seen[student, kc] > 0:
-                    kept = np.exp(-(now - seen[student, kc]) / memory[student])
+                if last_met[student, kc] > 0:
+                    kept = np.exp(-(now - last_met[student, kc]) / memory[student])
                     base = initial[student, kc]
                     mastery[student, kc] = base + (mastery[student, kc] - base) * kept
                 mean += mastery[student, kc] / kcs.size
-                seen[student, kc] = now
+                last_met[student, kc] = now
             level = MASTERY_WEIGHT * (mean - 0.5) if kcs.size > 0 else 0.0
             logit = discrimination[item[row]] * (level + ability[student]) - difficulty[item[row]]
             before[row] = mean

@@ -27,6 +27,14 @@ def test_tables_tell_their_rows_and_whether_they_are_new(settings):
     assert table_lines([path], since=written + 1) == ["predictions.strategies: 1,200 rows were up to date."]
 
 
+def test_a_note_is_told_with_the_rows_and_does_not_make_a_table_stale(settings):
+    frame = pl.DataFrame({"x": [1]})
+    path = replace_table(settings, "strategies", frame, MADE_FROM, note="Of all, 3 left out.")
+    told = ["predictions.strategies: 1 rows written. Of all, 3 left out."]
+    assert table_lines([path], since=path.stat().st_mtime) == told
+    assert is_made_from(settings, "strategies", MADE_FROM)
+
+
 def test_a_failure_leaves_the_old_table_and_no_other_file(settings, monkeypatch):
     path = replace_table(settings, "strategies", pl.DataFrame({"x": [1]}), MADE_FROM)
 
