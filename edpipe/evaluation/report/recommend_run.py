@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from edpipe.advice import train_command
-from edpipe.evaluation.recommendation.stored import CHANNELS_FILE, EXAMPLE_FILE, PAIRED_FILE, PLANTED
+from edpipe.evaluation.recommendation.stored import CHANNELS_FILE, EXAMPLE_FILE, PAIRED_FILE
 from edpipe.evaluation.recommendation.verdicts import best_floor, verdicts
 from edpipe.evaluation.report.intervals import Row
 from edpipe.evaluation.report.trained import Trained, read_trained
@@ -50,11 +50,6 @@ class RecommendRun:
         if evaluation is None or model is None or self.paired is None:
             return []
         return list(verdicts(evaluation.metrics, self.paired, model))
-
-    @property
-    def is_planted(self) -> bool:
-        """Whether who knows the planted interests stands in the table."""
-        return PLANTED in self.trained.models
 
     @property
     def config(self) -> dict[str, Any]:
