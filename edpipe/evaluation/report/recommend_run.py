@@ -59,14 +59,14 @@ class RecommendRun:
     def row(self, model: str | None, metric: str = AUC, subset: str = "all") -> Row | None:
         """Return one measured score with its interval; None where it was not measured."""
         frame = self.trained.scores(subset)
-        if frame.is_empty():
+        if frame.is_empty() or model is None:
             return None
         found = frame.filter((pl.col("model") == model) & (pl.col("metric") == metric))
         return found.row(0, named=True) if len(found) else None
 
     def difference(self, reference: str | None, metric: str = AUC, subset: str = "all") -> Row | None:
         """Return the recommender minus another, with the interval of the difference."""
-        if self.paired is None:
+        if self.paired is None or reference is None:
             return None
         found = self.paired.filter(
             (pl.col("model") == self.recommender)
