@@ -139,7 +139,8 @@ def test_the_example_is_the_median_student_and_what_recommend_answers(done: Whol
 
 
 def test_the_report_shows_the_recommender_and_its_version(done: Whole) -> None:
-    report = edpipe.report(done.settings).read_text("utf-8")
+    # Other tests train other runs here.
+    report = edpipe.report(done.settings, run_dir=done.run.run_dir).read_text("utf-8")
     assert "Model diffumin version 1" in report
     for figure in ("recommend-history", "recommend-channels", "recommend-example"):
         assert f'id="{figure}"' in report
