@@ -112,8 +112,7 @@ def auc_of(
     for _ in range(num_epochs):
         for index in torch.randperm(num_students).split(32):
             optimizer.zero_grad()
-            loss = model.loss(train.batch(index))
-            loss.backward()  # type: ignore[no-untyped-call]
+            model.loss(train.batch(index)).backward()
             optimizer.step()
             schedule.step()
     model.eval()

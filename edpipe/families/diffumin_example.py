@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import polars as pl
 
+from edpipe.prediction.candidates import CandidateRules
 from edpipe.prediction.diffumin import load_recommender
 from edpipe.prediction.histories import PublishedHistories
-from edpipe.prediction.recommend import ItemScorer, candidate_rows, ranked
+from edpipe.prediction.learning import PublishedLearning
+from edpipe.prediction.recommend import ItemScorer, best_places, candidate_rows
 
 if TYPE_CHECKING:
     from edpipe.datasets.impressions import ImpressionDataset
@@ -65,14 +67,14 @@ def example_table(settings: Settings, run: TrainingRun, dataset: ImpressionDatas
     histories = PublishedHistories(settings, str(trained.data["source"]), str(trained.data["log_name"]))
     student_id = _median_student(settings, dataset)
     whole, history = histories.catalog, histories.of(student_id)
-    candidates = candidate_rows(trained, whole, settings.diffumin.num_candidates)
-    if settings.diffumin.is_new_only:
-        candidates = candidates[~np.isin(candidates, history.met)]
+    asked = settings.diffumin
+    every = candidate_rows(trained, whole, asked.num_candidates)
+    left = CandidateRules(asked, histories, PublishedLearning(settings, histories.source), every).of(history)
     # Only what is scored or was done is looked up, however large the catalog is.
-    rows = np.union1d(candidates, history.items)
+    rows = np.union1d(left.rows, history.items)
     catalog = whole[rows]
     history = replace(history, items=np.searchsorted(rows, history.items))
-    candidates = np.searchsorted(rows, candidates)
+    candidates = np.searchsorted(rows, left.rows)
     scorer = ItemScorer(trained, catalog)
     probabilities = scorer.probabilities(history, candidates)
     ids = catalog["item_id"].to_list()
@@ -80,8 +82,11 @@ def example_table(settings: Settings, run: TrainingRun, dataset: ImpressionDatas
         name: next(iter(known or ()), None)
         for name, known in zip(ids, catalog["category_ids"].to_list(), strict=True)
     }
+    best = best_places(
+        probabilities, candidates, NUM_ITEMS, gains=left.gains, num_reranked=asked.num_reranked
+    )
     found: list[dict[str, Any]] = []
-    for rank, place in enumerate(ranked(probabilities, candidates, NUM_ITEMS).tolist(), start=1):
+    for rank, place in enumerate(best.tolist(), start=1):
         item = int(candidates[place])
         shown = {
             "student_id": student_id,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -18,9 +19,12 @@ from typer.testing import CliRunner
 import edpipe
 from edpipe import warehouse
 from edpipe.cli import app
+from edpipe.datasets.impressions_source import impression_dataset
 from edpipe.errors import SettingsError, TrainingError
+from edpipe.families.diffumin_example import example_table
 from edpipe.families.tables import table_lines
 from edpipe.learning import comparison, newest_run
+from edpipe.prediction.candidates import CandidateRules
 from edpipe.settings import Settings, load_settings
 from edpipe.sources.synthetic import SyntheticInterests, save_truth, write_interests
 from edpipe.tracking.client import open_client, open_mlflow
@@ -136,6 +140,22 @@ def test_the_example_is_the_median_student_and_what_recommend_answers(done: Whol
     topics = dict(done.made.items.select("item", "category").rows())
     for name, category in example.select("behavior_id", "behavior_category").rows():
         assert category.endswith(f":{topics[int(name.split(':')[1])]}")
+
+
+def test_the_example_leaves_out_what_recommend_leaves_out(done: Whole, monkeypatch: Any) -> None:
+    every = CandidateRules.of
+
+    def second(self: CandidateRules, history: Any, **given: Any) -> Any:
+        left = every(self, history, **given)
+        return replace(left, rows=left.rows[1::2])
+
+    usual = example_table(done.settings, done.run, impression_dataset(done.settings))
+    monkeypatch.setattr(CandidateRules, "of", second)
+    example = example_table(done.settings, done.run, impression_dataset(done.settings))
+    student = str(example["student_id"][0])
+    asked = edpipe.recommend(student, done.settings, top=3, run_dir=done.run.run_dir)
+    assert example.unique("rank", maintain_order=True)["item_id"].to_list() == asked["item_id"].to_list()
+    assert not example.equals(usual)
 
 
 def test_the_report_shows_the_recommender_and_its_version(done: Whole) -> None:

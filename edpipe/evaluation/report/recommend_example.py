@@ -71,7 +71,6 @@ def example_figure(run: RecommendRun) -> Figure | None:
             drawing.text((0, top + HEAD - 12), without_middle(title, int(width / 7)), "panel")
             for place, channel in enumerate(item):
                 _bar(panel, place, channel, names, kinds)
-            drawing.line((panel.x(0), panel.top), (panel.x(0), panel.top + panel.height), "guide")
             if rows is items[-1]:
                 panel.x_axis(marks, [f"{mark:+g}" if mark else "0" for mark in marks])
             top += height
@@ -130,6 +129,8 @@ def _bar(panel: Panel, place: int, rows: list[Row], names: dict[str, str], kinds
     start, end = sorted((panel.x(0), panel.x(effect)))
     title = f"channel {rows[0]['channel']}: {effect:+.3f}, from {counted(len(rows), 'behavior')}"
     style = "mark fill1" if effect >= 0 else "mark fill2"
+    # Beside the bar alone: the words below it cross 0.
+    panel.drawing.line((panel.x(0), top), (panel.x(0), top + 18), "guide")
     panel.drawing.rect(start, top + 2, max(end - start, 1.5), 14, style, title=title)
     panel.drawing.text((panel.left - 10, top + 13), f"channel {rows[0]['channel']}", "label", anchor="end")
     panel.drawing.text((panel.left + 5, top + 30), _behind(rows, names, kinds, panel.width), "tick")
