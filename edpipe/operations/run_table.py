@@ -43,7 +43,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "error_message": ("VARCHAR", "First line of its message."),
     "next_step": ("VARCHAR", "What to do about it."),
     "edpipe_version": ("VARCHAR", "Version of edpipe."),
-    "settings_fingerprint": ("VARCHAR", "Equal where all settings are equal, home and progress apart."),
+    "settings_fingerprint": ("VARCHAR", "Equal where all settings are, but for home, progress and schedule."),
     "inputs": ("VARCHAR[]", "What was read: paths, relations with their fingerprint, models."),
     "outputs": ("VARCHAR[]", "What was made: paths, versions of models."),
     "host": ("VARCHAR", "Machine."),

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 # Id of the flow run that the steps of this thread belong to; whoever orders steps sets it.
 FLOW_RUN: ContextVar[str] = ContextVar("flow_run", default="")
-# Where everything is written and how progress is shown changes nothing in what is made.
-NOT_IN_FINGERPRINT = {"home", "progress"}
+# Where everything is written, how progress is shown and what is scheduled change nothing in what is made.
+NOT_IN_FINGERPRINT = {"home", "progress", "schedule"}
 LONGEST_MESSAGE = 500
 MOST_REFERENCES = 20
 BUG = "This is no refusal but a failure: run the same step by hand with `edpipe --debug` to see where."
