@@ -37,7 +37,7 @@ def of_build(report: BuildReport, settings: Settings) -> Account:
     manifests = landed(settings.raw_dir)
     return Account(
         rows_in=sum(one.rows for one in manifests),
-        rows_out=sum(one.rows or 0 for one in report.models),
+        rows_out=sum(one.rows or 0 for one in report.models) if report.models else None,
         inputs=[_raw(one, settings) for one in manifests],
         outputs=[report.published, *(one.name for one in report.models)],
         is_up_to_date=not report.models,

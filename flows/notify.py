@@ -31,12 +31,9 @@ def block_of(address: str) -> NotificationBlock:
 
 
 def notify(address: str) -> None:
-    """Let the server send a message whenever a flow of edpipe has failed for good, its retries included.
+    """Let the server send a message to an address whenever a flow has failed for good, retries included.
 
-    Parameters
-    ----------
-    address
-        `https://…` is sent JSON with `title` and `message`; `mailtos://USER:PASSWORD@HOST?to=NAME@HOST` mail.
+    `https://…` is sent JSON with `title` and `message`; `mailtos://USER:PASSWORD@HOST?to=NAME@HOST` mail.
     """
     block_id = block_of(address).save(NAME, overwrite=True)
     wanted = Automation(

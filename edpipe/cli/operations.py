@@ -44,4 +44,7 @@ def runs(
     from edpipe import runs as verb
 
     found = verb(settings_of(context), failed=failed, limit=limit)
-    emit(found.select(SHOWN) if form is Format.table else found, form, title="Runs, the latest first")
+    if form is Format.table:
+        shown = found.select(SHOWN)
+        found = shown.with_columns(shown["started_at"].dt.strftime("%Y-%m-%d %H:%M:%S"))
+    emit(found, form, title="Runs, the latest first; UTC")

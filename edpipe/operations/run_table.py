@@ -34,7 +34,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "ended_at": ("TIMESTAMP WITH TIME ZONE", "When it ended, UTC; null where it did not."),
     "seconds": ("DOUBLE", "Duration, seconds."),
     "rows_in": ("BIGINT", "Rows read, where they were counted."),
-    "rows_out": ("BIGINT", "Rows written, where they were counted."),
+    "rows_out": ("BIGINT", "Rows of what was made, or found up to date, where they were counted."),
     "peak_memory_mib": (
         "DOUBLE",
         "Most memory of the process while it ran, MiB; of its largest worker where one needed more.",
