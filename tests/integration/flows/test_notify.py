@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import socketserver
 import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from web_hook import listening
 
 # Apprise looks for a module that Python 3.13 has not got any more.
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")]
-
-
-class Hook(BaseHTTPRequestHandler):
-    def do_POST(self):
-        self.server.received.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, *_):
-        pass
 
 
 class Mail(socketserver.StreamRequestHandler):
@@ -41,32 +30,20 @@ class Mail(socketserver.StreamRequestHandler):
                 return
 
 
-def serve(server):
-    server.received = []
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server
-
-
-@pytest.fixture
-def hook():
-    with serve(HTTPServer(("127.0.0.1", 0), Hook)) as server:
-        yield server
-        server.shutdown()
-
-
 @pytest.fixture
 def mail():
-    with serve(socketserver.TCPServer(("127.0.0.1", 0), Mail)) as server:
+    with socketserver.TCPServer(("127.0.0.1", 0), Mail) as server:
+        server.received = []
+        threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()
 
 
-def test_a_web_address_is_sent_title_and_message(hook):
+def test_a_web_address_is_sent_title_and_message():
     from flows.notify import block_of
 
-    block_of(f"http://127.0.0.1:{hook.server_port}/failed").notify(
-        subject="nightly failed", body="What to do"
-    )
+    with listening() as hook:
+        block_of(hook.address).notify(subject="nightly failed", body="What to do")
     assert hook.received == [{"title": "nightly failed", "message": "What to do"}]
 
 

@@ -12,19 +12,18 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+from web_hook import listening
 
 import edpipe
 from edpipe.settings import Settings, load_settings
@@ -43,16 +42,6 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 PREFECT = Path(sys.executable).with_name("prefect")
 PATIENCE = 400.0
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
-
-
-class Hook(BaseHTTPRequestHandler):
-    def do_POST(self):
-        self.server.received.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, *_):
-        pass
 
 
 @dataclass
@@ -164,13 +153,10 @@ def platform(tmp_path_factory) -> Iterator[Platform]:
         }
     )
     settings = load_settings("smoke", file=folder / "none.toml", home=folder / "data", progress="none")
-    hook = HTTPServer(("127.0.0.1", 0), Hook)
-    hook.received = []
-    threading.Thread(target=hook.serve_forever, daemon=True).start()
     prefect = str(PREFECT)
     serving = (prefect, "server", "start", "--host", "127.0.0.1", "--port", str(port))
     working = (prefect, "worker", "start", "--pool", "edpipe", "--type", "process")
-    with program(folder / "server.log", environment, *serving):
+    with listening() as hook, program(folder / "server.log", environment, *serving):
         made = Platform(api, environment, settings, folder, hook.received)
 
         def is_up() -> bool:
@@ -184,11 +170,9 @@ def platform(tmp_path_factory) -> Iterator[Platform]:
         made.command(prefect, "work-pool", "create", "edpipe", "--type", "process")
         made.command(prefect, "gcl", "create", "edpipe-writer", "--limit", "1")
         made.command(prefect, "--no-prompt", "deploy", "--all")
-        made.command(sys.executable, "-m", "flows.notify", f"http://127.0.0.1:{hook.server_port}/failed")
+        made.command(sys.executable, "-m", "flows.notify", hook.address)
         with program(folder / "worker.log", environment, *working):
             yield made
-    hook.shutdown()
-    hook.server_close()
 
 
 @pytest.fixture(scope="module")
