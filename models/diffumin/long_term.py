@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from models.diffumin.config import DiffuMINConfig
 from models.diffumin.keyed_noise import NoiseSource
-from models.diffumin.requests import Requests
+from models.diffumin.requests import Requests, mean_behavior
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,10 +110,7 @@ class MeanPooling(LongTermBlock):
 
     def summarize(self, requests: Requests) -> Tensor:
         """Return the mean for each item."""
-        number = requests.mask.sum(dim=1, keepdim=True).clamp(min=1)
-        # Vectors at padding are 0: a plain sum leaves them out, and copies nothing.
-        mean = requests.behaviors.sum(dim=1) / number
-        return mean.unsqueeze(1).expand(-1, requests.targets.shape[1], -1)
+        return mean_behavior(requests).unsqueeze(1).expand(-1, requests.targets.shape[1], -1)
 
 
 def masked_best(scores: Tensor, mask: Tensor, number: int) -> tuple[Tensor, Tensor]:
