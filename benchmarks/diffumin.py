@@ -53,6 +53,7 @@ MODELS: Final[dict[str, dict[str, Any]]] = {
     "no_behaviors": {"long_term": "none", "short_term_window": 0},
     "short_term_only": {"long_term": "none"},
     "mean_pooling": {"long_term": "mean"},
+    "mean_and_match": {"long_term": "mean_match"},
     "din": {"long_term": "din"},
     "sim_soft": {"long_term": "sim_soft"},
     "sim_hard": {"long_term": "sim_hard"},

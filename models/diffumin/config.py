@@ -11,7 +11,7 @@ from models.diffumin.config_checks import check_config
 from models.plain_values import config_of
 
 LongTermKind = Literal[
-    "diffumin", "none", "mean", "din", "sim_soft", "sim_hard", "eta", "sdim", "twin"
+    "diffumin", "none", "mean", "mean_match", "din", "sim_soft", "sim_hard", "eta", "sdim", "twin"
 ]  # fmt: skip
 ChannelSource = Literal["target", "random", "table"]
 Orthonormalization = Literal["qr", "cgs2", "polar"]

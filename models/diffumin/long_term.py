@@ -113,6 +113,19 @@ class MeanPooling(LongTermBlock):
         return mean_behavior(requests).unsqueeze(1).expand(-1, requests.targets.shape[1], -1)
 
 
+class MeanMatch(MeanPooling):
+    """The mean of all behaviors and its product with the target: DiffuMIN's own input less its channels."""
+
+    @property
+    def output_size(self) -> int:
+        """Width of what :meth:`features` returns."""
+        return self.summary_size + 1
+
+    def features(self, rows: Rows) -> Tensor:
+        """Return the mean and how alike it is to the target."""
+        return torch.cat([rows.summaries, (rows.summaries * rows.targets).sum(-1, keepdim=True)], dim=-1)
+
+
 def masked_best(scores: Tensor, mask: Tensor, number: int) -> tuple[Tensor, Tensor]:
     """Return the places of the best behaviors of each item, and which of them exist.
 

@@ -13,7 +13,7 @@ from models.diffumin.fast_interests import kth_largest
 from models.diffumin.serving import ITEMS_AT_ONCE, Scorer
 
 STUDENT = 7
-LONG_TERM = ("none", "mean", "din", "sim_soft", "sim_hard", "eta", "sdim", "twin")
+LONG_TERM = ("none", "mean", "mean_match", "din", "sim_soft", "sim_hard", "eta", "sdim", "twin")
 CHANGES = [
     {"augmentation": "distilled"},
     {"inference_noise": "keyed", "start_level": 200},
