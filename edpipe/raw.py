@@ -215,7 +215,7 @@ class Delivery:
     """What one run added to a relation that files are added to.
 
     ``read_rows = added_rows + duplicate_rows + rejected_rows``. ``late_rows`` are those added that are
-    older than the last row their student had.
+    older than the last row their student had; ``num_students`` those who got rows, in ``buckets``.
     """
 
     added_at: str
@@ -225,6 +225,7 @@ class Delivery:
     duplicate_rows: int
     late_rows: int
     rejected_rows: int
+    num_students: int
     buckets: list[int]
 
 

@@ -168,9 +168,9 @@ def _put_together(
     again = _named_again(plan, before)
     grown, passed_over = _grown(folder, rule, new, list(held.values()), again)
     new = new.filter(~pl.col("source_file").is_in(passed_over)) if passed_over else new
-    num_late, touched = 0, []
+    num_added = num_late = num_students = 0
+    touched = []
     present = new.select(pl.col(BUCKET).unique()).collect()[BUCKET].sort().to_list()
-    num_before = sum(shard.rows for shard in held.values())
     for bucket in present:
         shard = held.get(bucket)
         rows = pl.read_parquet(folder / shard.file) if shard else pl.DataFrame(schema=rule.schema)
@@ -181,9 +181,10 @@ def _put_together(
         held[bucket] = RawShard(
             name, merged.rows.height, bucket=bucket, conflicting_rows=merged.conflicting_rows
         )
+        num_added += merged.added_rows
         num_late += merged.late_rows
+        num_students += merged.num_students
     num_read = sum(shard.rows for shard in came)
-    num_added = sum(shard.rows for shard in held.values()) - num_before
     num_rejected = sum(shard.rejected_rows for shard in came)
     delivery = Delivery(
         added_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -193,6 +194,7 @@ def _put_together(
         duplicate_rows=num_read - num_added,
         late_rows=num_late,
         rejected_rows=num_rejected,
+        num_students=num_students,
         buckets=touched,
     )
     refused = [shard for shard in (before.shards if before else ()) if shard.bucket is None]
@@ -315,5 +317,6 @@ def _note(plan: RelationPlan, arrivals: Arrivals, delivery: Delivery | None) -> 
         f"{plan.relation}: {delivery.num_files:,} new files read, {known_files}; "
         f"of {delivery.read_rows:,} rows {delivery.added_rows:,} added ({delivery.late_rows:,} late), "
         f"{delivery.duplicate_rows:,} duplicate, "
-        f"{delivery.rejected_rows:,} refused; {len(delivery.buckets)} of {NUM_BUCKETS} buckets touched"
+        f"{delivery.rejected_rows:,} refused; {delivery.num_students:,} students in "
+        f"{len(delivery.buckets)} of {NUM_BUCKETS} buckets touched"
     )

@@ -131,12 +131,13 @@ def bucketed(rows: pl.DataFrame, rule: DeliveryRule) -> pl.DataFrame:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """Rows of one bucket after a delivery, and what was new in it."""
+    """Rows of one bucket after a delivery, and what was new in it, for how many students."""
 
     rows: pl.DataFrame
     added_rows: int
     late_rows: int
     conflicting_rows: int
+    num_students: int
 
 
 def merge(
@@ -176,7 +177,9 @@ def merge(
     late = kept.filter("is_new").join(last, on="student_id").filter(time < pl.col("last"))
     rows = _in_order(pl.concat([untouched, kept.select(list(rule.schema))]), rule)
     conflicting = rows.height - rows.select(rule.key).unique().height
-    return Merged(rows, kept.filter("is_new").height, late.height, conflicting)
+    added = kept.filter("is_new")
+    num_students = added["student_id"].n_unique()
+    return Merged(rows, added.height, late.height, conflicting, num_students)
 
 
 def is_within(some: pl.DataFrame, others: pl.DataFrame, rule: DeliveryRule) -> bool:
