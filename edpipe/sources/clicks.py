@@ -127,7 +127,7 @@ def ingest_clicks(
         raise _no_times(chosen)
     files, left_out = _find(paths, chosen, named)
     files = [_of_dataset(file, dataset, is_added=add) for file in files]
-    arrivals = Arrivals((), 0)
+    arrivals = Arrivals((), "", 0)
     if add:
         behaviors = [file for file in files if file.described.content == "behaviors"]
         described = [(file.path, file.described.dataset) for file in behaviors]

@@ -44,4 +44,4 @@ def new_files(
             continue
         new.add(path)
         keys.append((path.name, key))
-    return new, Arrivals(keys, len(files) - len(new), taken_over=taken_over)
+    return new, Arrivals(keys, before.fingerprint, len(files) - len(new), taken_over=taken_over)

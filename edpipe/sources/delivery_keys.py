@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +22,8 @@ class Arrivals:
     ----------
     keys
         Of each new file, the name that its rejects have and its key.
+    before
+        Fingerprint of what the relation held when this was told, empty where it was not there.
     num_known
         Files named that were read before and are not read again.
     unsettled
@@ -37,6 +38,7 @@ class Arrivals:
     """
 
     keys: Sequence[tuple[str, str]]
+    before: str
     num_known: int
     unsettled: str = ""
     state: str = ""
@@ -50,6 +52,13 @@ class Known:
 
     manifest: Manifest | None
     keys: frozenset[str]
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the relation with the files it was made of; empty where it is not there."""
+        if self.manifest is None:
+            return ""
+        return f"{self.manifest.fingerprint} {self.manifest.read_file}".strip()
 
     @property
     def is_of_deliveries(self) -> bool:
@@ -70,11 +79,29 @@ class Known:
 
 
 def known(settings: Settings, source: str, relation: str) -> Known:
-    """Return what a relation holds; nothing where its manifest cannot be read."""
-    manifest = None
-    with suppress(SourceError):
-        manifest = read_manifest(settings.raw_dir, source, relation)
-    if manifest is None or not manifest.read_file:
+    """Return what a relation holds.
+
+    Raises
+    ------
+    SourceError
+        If that cannot be told, or part of it is gone: adding to it would lose the rest.
+    """
+    manifest = read_manifest(settings.raw_dir, source, relation)
+    if manifest is None:
+        return Known(None, frozenset())
+    folder = relation_dir(settings.raw_dir, source, relation)
+    listed = [shard.file for shard in manifest.shards] + [manifest.read_file] * bool(manifest.read_file)
+    missing = [name for name in listed if not (folder / name).exists()]
+    if missing:
+        raise SourceError(
+            "Files cannot be added to a relation of which a part is missing.",
+            where=str(folder),
+            found=f"no `{missing[0]}`" + f" and {len(missing) - 1} more" * (len(missing) > 1),
+            expected="all files that the manifest lists",
+            next_step="Bring them back from a backup, or delete the folder and run "
+            f"`edpipe ingest {source} …` with all files that were ever added.",
+            state="The relation is as it was before.",
+        )
+    if not manifest.read_file:
         return Known(manifest, frozenset())
-    path = relation_dir(settings.raw_dir, source, relation) / manifest.read_file
-    return Known(manifest, frozenset(pl.read_parquet(path)["key"].to_list()))
+    return Known(manifest, frozenset(pl.read_parquet(folder / manifest.read_file)["key"].to_list()))

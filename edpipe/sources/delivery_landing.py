@@ -75,8 +75,9 @@ def land_deliveries(
     Raises
     ------
     SourceError
-        If the relation holds another selection of students, a file of a name known has lost rows it had, too
-        many rows were refused or the folder cannot be written. The earlier state is left.
+        If the relation holds another selection of students, was written meanwhile, or lacks files that it
+        lists, a file of a name known has lost rows it had, too many rows were refused or the folder cannot
+        be written. The earlier state is left.
     """
     started = time.monotonic()
     earlier = known(settings, plan.source, plan.relation)
@@ -93,6 +94,7 @@ def land_deliveries(
         return replace(result_of(plan, len(jobs), 0, started), notes=(*plan.notes, note))
     limit = settings.ingest.max_rejects if max_rejects is None else max_rejects
     with locked(folder):
+        _refuse_changed(plan, arrivals, known(settings, plan.source, plan.relation))
         parts = {job.key: shard for job in jobs if (shard := read_shard(folder, job.key))}
         missing = [job for job in jobs if job.key not in parts]
         if missing:
@@ -306,6 +308,17 @@ def _refuse_other_selection(plan: RelationPlan, manifest: Manifest | None) -> No
         expected=manifest.selection,
         next_step="Add with the same selection, or ingest all files without `--add`.",
         state="Nothing was written.",
+    )
+
+
+def _refuse_changed(plan: RelationPlan, arrivals: Arrivals, now: Known) -> None:
+    if now.fingerprint == arrivals.before:
+        return
+    raise SourceError(
+        f"Another process wrote {plan.source} {plan.relation} since this one looked what is new.",
+        where="the manifest",
+        next_step="Run the same command again.",
+        state="The relation is as the other process left it.",
     )
 
 

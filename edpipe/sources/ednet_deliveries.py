@@ -72,7 +72,7 @@ def new_members(
             keys.append((chosen.shown(chosen.names[index]), key))
         if indices:
             new.append(chosen.take(np.array(indices, np.int64)))
-    return new, Arrivals(keys, num_known, UNKNOWN_QUESTION, state, excluded, taken_over)
+    return new, Arrivals(keys, before.fingerprint, num_known, UNKNOWN_QUESTION, state, excluded, taken_over)
 
 
 def _keys(members: Members) -> list[str]:

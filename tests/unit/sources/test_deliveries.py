@@ -8,7 +8,8 @@ import pytest
 from deliveries import KT1_HEADER, PLATFORMS, QUESTIONS, START, write_clicks, write_kt1, write_steps
 
 from edpipe.errors import SettingsError, SourceError
-from edpipe.sources import ednet_shards
+from edpipe.raw import relation_dir
+from edpipe.sources import clicks, delivery_landing, ednet_shards
 from edpipe.sources.clicks import ingest_clicks
 
 EDNET, CLICKS, STEPS = PLATFORMS
@@ -231,3 +232,60 @@ def test_a_dry_run_writes_nothing(settings, tmp_path):
     report = CLICKS.add(settings, [write_clicks(tmp_path, "day1", FIRST)], dry_run=True)
     assert CLICKS.manifest(settings) is None
     assert "1 new files would be read" in report.relations[-1].notes[-1]
+
+
+@pytest.mark.parametrize("platform", PLATFORMS, ids=repr)
+@pytest.mark.parametrize("step", ["write_content", "write_manifest", "delete_unlisted"])
+def test_a_killed_run_leaves_the_old_or_the_new_state_and_goes_on(
+    platform, step, settings, tmp_path, monkeypatch
+):
+    first, later = platform.write(tmp_path, "day1", FIRST), platform.write(tmp_path, "day2", LATER)
+    platform.add(settings, [first])
+    before = platform.rows(settings)
+
+    def killed(*_arguments, **_named):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(delivery_landing, step, killed)
+        with pytest.raises(KeyboardInterrupt):
+            platform.add(settings, [later])
+    assert platform.rows(settings).height == (before.height + 2 * (step == "delete_unlisted"))
+    platform.add(settings, [later])
+    other = settings.model_copy(update={"home": tmp_path / "other"})
+    platform.add(other, [later, first])
+    assert platform.rows(settings).equals(platform.rows(other))
+    assert platform.manifest(settings).source_rows == 5
+
+
+def test_a_relation_that_lacks_a_shard_is_not_added_to(settings, tmp_path):
+    CLICKS.add(settings, [CLICKS.write(tmp_path, "day1", FIRST)])
+    folder = relation_dir(settings.raw_dir, "clicks", "behaviors")
+    (folder / CLICKS.manifest(settings).shards[0].file).unlink()
+    with pytest.raises(SourceError, match="a part is missing"):
+        CLICKS.add(settings, [CLICKS.write(tmp_path, "day2", LATER)])
+
+
+def test_a_manifest_that_cannot_be_read_is_not_replaced(settings, tmp_path):
+    CLICKS.add(settings, [CLICKS.write(tmp_path, "day1", FIRST)])
+    torn = relation_dir(settings.raw_dir, "clicks", "behaviors") / "manifest.json"
+    torn.write_text(torn.read_text()[:50])
+    with pytest.raises(SourceError, match="manifest cannot be read"):
+        CLICKS.add(settings, [CLICKS.write(tmp_path, "day2", LATER)])
+
+
+def test_what_another_process_wrote_meanwhile_is_not_lost(settings, tmp_path, monkeypatch):
+    CLICKS.add(settings, [CLICKS.write(tmp_path, "day1", FIRST)])
+    paths = [CLICKS.write(tmp_path, "day2", LATER), CLICKS.write(tmp_path, "day3", [("u4", 1, 1, 1)])]
+    land = clicks.land_deliveries
+
+    def overtaken(*arguments, **named):
+        monkeypatch.setattr(clicks, "land_deliveries", land)
+        CLICKS.add(settings, paths[:1])
+        return land(*arguments, **named)
+
+    monkeypatch.setattr(clicks, "land_deliveries", overtaken)
+    with pytest.raises(SourceError, match="Another process wrote"):
+        CLICKS.add(settings, paths[1:])
+    CLICKS.add(settings, paths)
+    assert CLICKS.rows(settings).height == 6
