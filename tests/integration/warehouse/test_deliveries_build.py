@@ -20,7 +20,7 @@ FIRST = [
 ]
 LATER = [("u1", second, 1 + second % 6, 1) for second in range(4, 9)] + [("u2", 30, 2, 0), ("u9", 2, 3, 1)]
 # These tell how rows came, which is not the same.
-OF_ARRIVAL = ("core.reconciliation",)
+OF_ARRIVAL = ("core.reconciliation", "ops.runs")
 
 
 def opened(home: Path) -> Settings:
