@@ -25,6 +25,7 @@ from edpipe.setting_groups import (
     ClusterSettings,
     EmbeddingSettings,
     IngestSettings,
+    QuerySettings,
     SplitSettings,
     StrategySettings,
     SyntheticSettings,
@@ -62,6 +63,7 @@ class Settings(BaseSettings):
     tracking_uri: str = Field(default="", description="MLflow server; empty is SQLite under `home`.")
     ingest: IngestSettings = IngestSettings()
     warehouse: WarehouseSettings = WarehouseSettings()
+    query: QuerySettings = QuerySettings()
     split: SplitSettings = SplitSettings()
     tracing: TracingSettings = TracingSettings()
     embedding: EmbeddingSettings = EmbeddingSettings()
