@@ -3,12 +3,13 @@
 The verbs of the command line as functions: :func:`ingest`, :func:`plan`, :func:`build`, :func:`show`,
 :func:`sql`, :func:`embed`, :func:`cluster`, :func:`train`, :func:`evaluate`, :func:`promote`,
 :func:`score`, :func:`forecast`, :func:`recommend`, :func:`refine`, :func:`synthesize`, :func:`report`,
-:func:`status`, :func:`doctor`, :func:`demo`.
+:func:`status`, :func:`forget`, :func:`doctor`, :func:`demo`.
 """
 
 from edpipe.api import build, demo, doctor, ingest, plan, publish, show, sql, status
 from edpipe.errors import EdpipeError
 from edpipe.forecasting import forecast
+from edpipe.forgetting import forget
 from edpipe.learning import evaluate, promote, report, score, train, versions
 from edpipe.recommending import recommend
 from edpipe.refining import refine
@@ -29,6 +30,7 @@ __all__ = [
     "embed",
     "evaluate",
     "forecast",
+    "forget",
     "ingest",
     "load_settings",
     "plan",

@@ -34,6 +34,7 @@ NAMED_IN_THE_README = [
     "report",
     "status",
     "publish",
+    "forget",
 ]
 WRITES = [
     "demo",
@@ -51,6 +52,7 @@ WRITES = [
     "synthesize",
     "report",
     "publish",
+    "forget",
 ]
 GIVES_ROWS = [
     "demo",
@@ -70,6 +72,7 @@ GIVES_ROWS = [
     "refine",
     "synthesize",
     "status",
+    "forget",
 ]
 FOR_ALL_FAMILIES = ["train", "evaluate", "promote", "score"]
 
