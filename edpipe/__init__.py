@@ -3,10 +3,12 @@
 The verbs of the command line as functions: :func:`ingest`, :func:`plan`, :func:`build`, :func:`show`,
 :func:`sql`, :func:`embed`, :func:`cluster`, :func:`train`, :func:`evaluate`, :func:`promote`,
 :func:`score`, :func:`forecast`, :func:`recommend`, :func:`refine`, :func:`synthesize`, :func:`report`,
-:func:`status`, :func:`forget`, :func:`doctor`, :func:`demo`.
+:func:`status`, :func:`forget`, :func:`backup`,
+:func:`restore`, :func:`doctor`, :func:`demo`.
 """
 
 from edpipe.api import build, demo, doctor, ingest, plan, publish, show, sql, status
+from edpipe.backing_up import backup, restore
 from edpipe.errors import EdpipeError
 from edpipe.forecasting import forecast
 from edpipe.forgetting import forget
@@ -23,6 +25,7 @@ __all__ = [
     "EdpipeError",
     "Settings",
     "__version__",
+    "backup",
     "build",
     "cluster",
     "demo",
@@ -39,6 +42,7 @@ __all__ = [
     "recommend",
     "refine",
     "report",
+    "restore",
     "score",
     "show",
     "sql",

@@ -1,4 +1,4 @@
-"""Commands of daily operation: forget."""
+"""Commands of daily operation: forget, backup, restore."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done;
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands to the application."""
-    app.command()(forget)
+    for command in (forget, backup, restore):
+        app.command()(command)
 
 
 def forget(
@@ -58,3 +59,49 @@ def forget(
         emit(rows_of(report.scrubbed, ["path", "what", "count"]), form, title="Made from them: changed")
     columns = ["folder", "kind", "files", "mib", "read_as", "found_in"]
     emit(rows_of(report.search.searched, columns), form, title="Searched afterwards: found in no file")
+
+
+def backup(
+    context: typer.Context,
+    target: Annotated[Path, typer.Argument(help="Folder of backups, outside home.")],
+    dry_run: DryRun = False,
+    form: FormatFlag = Format.table,
+) -> None:
+    """Copy home to a folder of backups; a second backup copies only what is new.
+
+    Example: `edpipe backup /mnt/backups/edpipe`.
+    """
+    from edpipe import backup as verb
+
+    report = verb(target, settings_of(context), dry_run=dry_run)
+    emit(
+        rows_of(report.folders, ["folder", "files", "mib", "new_files", "new_mib"]),
+        form,
+        title="Would be backed up" if dry_run else f"Backup {report.name}",
+    )
+    if report.is_tracked_elsewhere:
+        say("Runs and models of the tracking server are not in it: back up its database and artifacts too.")
+
+
+def restore(
+    context: typer.Context,
+    source: Annotated[Path, typer.Argument(help="Folder of backups.")],
+    at: Annotated[str | None, typer.Option(help="Name of the backup.", show_default="the newest")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a home that holds something.")] = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Bring home back from a backup; every file is verified before the first is replaced.
+
+    Example: `edpipe restore /mnt/backups/edpipe`, `edpipe --home elsewhere restore /mnt/backups/edpipe`.
+    """
+    from edpipe import restore as verb
+
+    settings = settings_of(context)
+    report = verb(source, settings, at=at, force=force, dry_run=dry_run)
+    told = f"{report.files:,} files, {report.mib:,.1f} MiB, of backup {report.name}"
+    say(f"Verified, would be restored: {told}." if dry_run else f"Restored and verified: {told}.")
+    if report.made_of != str(settings.home.resolve()):
+        say(
+            f"It was made of {report.made_of}: MLflow's store names artifacts by that path. Restore there, "
+            "or register the models again."
+        )

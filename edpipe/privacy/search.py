@@ -64,7 +64,7 @@ def search(home: Path, needles: Needles, *, skip: Collection[Path] = ()) -> Sear
             is_found = False
         else:
             how, is_found = _look(path, needles)
-            group = (inside.parts[0] if len(inside.parts) > 1 else ".", path.suffix or path.name, how)
+            group = (inside.parts[0] if len(inside.parts) > 1 else ".", path.suffix or "no suffix", how)
         groups[group] += 1
         sizes[group] += path.stat().st_size
         hits[group] += is_found

@@ -35,6 +35,8 @@ NAMED_IN_THE_README = [
     "status",
     "publish",
     "forget",
+    "backup",
+    "restore",
 ]
 WRITES = [
     "demo",
@@ -53,6 +55,8 @@ WRITES = [
     "report",
     "publish",
     "forget",
+    "backup",
+    "restore",
 ]
 GIVES_ROWS = [
     "demo",
@@ -73,6 +77,7 @@ GIVES_ROWS = [
     "synthesize",
     "status",
     "forget",
+    "backup",
 ]
 FOR_ALL_FAMILIES = ["train", "evaluate", "promote", "score"]
 
