@@ -41,8 +41,8 @@ from edpipe.setting_groups_recommendation import RecommendationSettings
 PRESETS = ("smoke", "small", "full")
 SETTINGS_FILE = "edpipe.toml"
 ENVIRONMENT_PREFIX = "EDPIPE_"
-# Names with the prefix that are not settings: where the tests find real data.
-OTHER_ENVIRONMENT_NAMES = frozenset({"EDPIPE_REAL_DATA"})
+# Names with the prefix that are not settings: where the tests find real data, and a secret.
+OTHER_ENVIRONMENT_NAMES = frozenset({"EDPIPE_REAL_DATA", "EDPIPE_EXPORT_KEY"})
 
 Preset = Literal["smoke", "small", "full"]
 

@@ -1,4 +1,4 @@
-"""Commands of daily operation: forget, backup, restore."""
+"""Commands of daily operation: forget, export, backup, restore."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done;
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands to the application."""
-    for command in (forget, backup, restore):
+    for command in (forget, export, backup, restore):
         app.command()(command)
 
 
@@ -59,6 +59,45 @@ def forget(
         emit(rows_of(report.scrubbed, ["path", "what", "count"]), form, title="Made from them: changed")
     columns = ["folder", "kind", "files", "mib", "read_as", "found_in"]
     emit(rows_of(report.search.searched, columns), form, title="Searched afterwards: found in no file")
+
+
+def export(
+    context: typer.Context,
+    out: Annotated[Path, typer.Argument(help="Folder to write; it must not exist yet.")],
+    anonymize: Annotated[
+        bool, typer.Option("--anonymize", help="Must be set: nothing leaves with its students.")
+    ] = False,
+    relation: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Relation with students; may stand several times.", show_default="core.interactions"
+        ),
+    ] = None,
+    k: Annotated[int, typer.Option(help="Least number of students behind a value or aggregate.", min=2)] = 5,
+    key_file: Annotated[
+        Path | None, typer.Option(help="Secret key of the pseudonyms.", show_default="one kept in home")
+    ] = None,
+    dry_run: DryRun = False,
+    form: FormatFlag = Format.table,
+) -> None:
+    """Write relations with keyed pseudonyms, and aggregates of at least k students.
+
+    Example: `edpipe export --anonymize OUT`, `edpipe export --anonymize --relation core.sessions --k 10 OUT`.
+    """
+    from edpipe import export as verb
+    from edpipe.exporting import RELATIONS
+
+    done = verb(
+        out,
+        settings_of(context),
+        anonymize=anonymize,
+        relations=relation or RELATIONS,
+        k=k,
+        key_file=key_file,
+        dry_run=dry_run,
+    )
+    title = "Would be exported" if dry_run else f"Exported to {out}"
+    emit(rows_of(done, ["file", "rows", "students", "withheld"]), form, title=title)
 
 
 def backup(

@@ -35,6 +35,7 @@ NAMED_IN_THE_README = [
     "status",
     "publish",
     "forget",
+    "export",
     "backup",
     "restore",
 ]
@@ -55,6 +56,7 @@ WRITES = [
     "report",
     "publish",
     "forget",
+    "export",
     "backup",
     "restore",
 ]
@@ -77,6 +79,7 @@ GIVES_ROWS = [
     "synthesize",
     "status",
     "forget",
+    "export",
     "backup",
 ]
 FOR_ALL_FAMILIES = ["train", "evaluate", "promote", "score"]
