@@ -165,11 +165,11 @@ def _sqlite_copy(path: Path, scratch: Path) -> Path:
 
 
 def _manifest(settings: Settings, name: str, files: list[StoredFile]) -> BackupManifest:
-    from edpipe import __version__
+    from importlib import metadata
 
     # The address of a server may hold a password.
     shown = settings.model_dump(mode="json", exclude={"tracking_uri"})
-    return BackupManifest(name, str(settings.home.resolve()), __version__, tuple(files), shown)
+    return BackupManifest(name, str(settings.home.resolve()), metadata.version("edpipe"), tuple(files), shown)
 
 
 def _folders(stored: list[StoredFile], new: list[StoredFile]) -> tuple[BackedUp, ...]:
@@ -247,7 +247,9 @@ def restore(
         )
     with writer_lock(settings, "restore"):
         if not is_begun:
+            # Of a run killed before it began to replace, or after it had ended.
             shutil.rmtree(staged, ignore_errors=True)
+            shutil.rmtree(home / REPLACED, ignore_errors=True)
             for one in manifest.files:
                 store.copy_out(one, staged / one.path)
             (staged / _VERIFIED).touch()

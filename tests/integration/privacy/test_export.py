@@ -64,7 +64,8 @@ def published(settings: Settings) -> pl.DataFrame:
         connection.execute("CREATE TABLE core.interactions AS FROM interactions")
         connection.execute("CREATE TABLE core.interaction_kcs AS FROM interaction_kcs")
         connection.execute(
-            "CREATE TABLE core.students AS SELECT DISTINCT source, student_key, student_id FROM core.interactions"
+            "CREATE TABLE core.students AS "
+            "SELECT DISTINCT source, student_key, student_id FROM core.interactions"
         )
         connection.execute(
             "CREATE TABLE core.keyed AS SELECT source, student_key, item_id FROM core.interactions"
@@ -101,9 +102,8 @@ def test_rows_keep_what_they_tell_and_lose_who_told_it(settings, original, key_f
     assert rows["student_id"].n_unique() == 12
     assert rows["student_id"].str.len_chars().unique().to_list() == [32]
     together = pl.concat([original, rows.select(pl.all().name.suffix("_out"))], how="horizontal")
-    assert (
-        together.group_by("student_id").agg(pl.col("student_id_out").n_unique())["student_id_out"].max() == 1
-    )
+    names = together.group_by("student_id").agg(pl.col("student_id_out").n_unique())
+    assert names["student_id_out"].max() == 1
     assert together["is_correct"].equals(together["is_correct_out"].rename("is_correct"))
     moved = together.select(
         "student_id", by=pl.col("answered_at_out") - pl.col("answered_at").dt.truncate("1h")
