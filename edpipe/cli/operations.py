@@ -26,7 +26,7 @@ def forget(
         list[str] | None,
         typer.Argument(help="Ids as in core.students; of tutors and clicks with the data set."),
     ] = None,
-    file: Annotated[Path | None, typer.Option(help="File with an id a line.", exists=True)] = None,
+    file: Annotated[Path | None, typer.Option(help="File with an id a line.")] = None,
     dry_run: DryRun = False,
     form: FormatFlag = Format.table,
 ) -> None:
