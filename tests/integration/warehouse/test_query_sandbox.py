@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -184,3 +186,19 @@ def test_a_query_spills_below_home_only(published):
     folder = Path(warehouse.query(limited, asked).item())
     assert folder.parent == published.home.resolve() / "tmp"
     assert not folder.exists()
+
+
+@pytest.mark.slow
+def test_the_command_ends_itself_where_a_query_cannot_be_interrupted(published):
+    flags = ["--home", str(published.home), "--set", "query.timeout_seconds=1"]
+    started = time.monotonic()
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("edpipe")), *flags, "sql", "select len(range(200000000))"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == ContractError.exit_code
+    assert "query.timeout_seconds" in done.stderr
+    assert time.monotonic() - started < 40
