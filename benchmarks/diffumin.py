@@ -45,28 +45,32 @@ from models.diffumin import build_diffumin
 
 RESULTS: Final = Path(__file__).resolve().parent / "results" / "diffumin.csv"
 PARTS: Final = ("valid", "test")
+# The interests of channels and nothing beside them: what the controls are measured on, each claim by itself.
+CHANNELS: Final[dict[str, Any]] = {"augmentation": "none", "has_overall": False}
 # What differs from the settings of all.
 MODELS: Final[dict[str, dict[str, Any]]] = {
-    "diffumin": {"augmentation": "none"},
+    "diffumin": {},
     "no_behaviors": {"long_term": "none", "short_term_window": 0},
     "short_term_only": {"long_term": "none"},
     "mean_pooling": {"long_term": "mean"},
+    "mean_and_match": {"long_term": "mean_match"},
     "din": {"long_term": "din"},
     "sim_soft": {"long_term": "sim_soft"},
     "sim_hard": {"long_term": "sim_hard"},
     "eta": {"long_term": "eta"},
     "sdim": {"long_term": "sdim"},
     "twin": {"long_term": "twin"},
-    "diffusion": {"augmentation": "diffusion"},
-    "distilled": {"augmentation": "distilled"},
-    "repeat": {"augmentation": "repeat"},
-    "placebo": {"augmentation": "placebo"},
-    "mlp": {"augmentation": "mlp"},
-    "vae": {"augmentation": "vae"},
-    "diffusion_without_loss": {"augmentation": "diffusion", "diffusion_weight": 0.0},
-    "random_channels": {"augmentation": "none", "channels_from": "random"},
-    "table_channels": {"augmentation": "none", "channels_from": "table"},
-    "one_channel": {"augmentation": "none", "num_channels": 1},
+    "channels_alone": CHANNELS,
+    "diffusion": CHANNELS | {"augmentation": "diffusion"},
+    "distilled": CHANNELS | {"augmentation": "distilled"},
+    "repeat": CHANNELS | {"augmentation": "repeat"},
+    "placebo": CHANNELS | {"augmentation": "placebo"},
+    "mlp": CHANNELS | {"augmentation": "mlp"},
+    "vae": CHANNELS | {"augmentation": "vae"},
+    "diffusion_without_loss": CHANNELS | {"augmentation": "diffusion", "diffusion_weight": 0.0},
+    "random_channels": CHANNELS | {"channels_from": "random"},
+    "table_channels": CHANNELS | {"channels_from": "table"},
+    "one_channel": CHANNELS | {"num_channels": 1},
 }
 SHOWN: Final = ("model", "seeds", "value", "sd_over_seeds", "less_reference", "less_low", "less_high")
 MOST_ROWS: Final = 1_000_000

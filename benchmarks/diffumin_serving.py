@@ -174,8 +174,9 @@ def port_of(model: DiffuMIN, length: int) -> Callable[[], Tensor]:
             ]
             values, channels, number = (torch.cat(found) for found in zip(*parts, strict=True))
             generated = denoised(generator, values, channels)
-            matches = matches_of(Interests(values, channels, number), items.vectors)
-            features = torch.cat([values.flatten(1), generated.flatten(1), matches], dim=-1)
+            overall = store.vectors.mean(dim=0).expand(len(values), -1)
+            matches = matches_of(Interests(values, channels, number, overall), items.vectors)
+            features = torch.cat([values.flatten(1), generated.flatten(1), matches, overall], dim=-1)
             short = scorer.short_term(store, items, features)
             return model.logits(features, short, items.vectors, context)
 

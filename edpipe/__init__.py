@@ -3,11 +3,11 @@
 The verbs of the command line as functions: :func:`ingest`, :func:`plan`, :func:`build`, :func:`show`,
 :func:`sql`, :func:`embed`, :func:`cluster`, :func:`train`, :func:`evaluate`, :func:`promote`,
 :func:`score`, :func:`forecast`, :func:`recommend`, :func:`refine`, :func:`synthesize`, :func:`report`,
-:func:`status`, :func:`forget`, :func:`export`, :func:`backup`, :func:`restore`, :func:`doctor`,
-:func:`demo`.
+:func:`status`, :func:`runs`, :func:`forget`, :func:`export`, :func:`backup`, :func:`restore`,
+:func:`doctor`, :func:`demo`.
 """
 
-from edpipe.api import build, demo, doctor, ingest, plan, publish, show, sql, status
+from edpipe.api import build, demo, doctor, ingest, plan, publish, runs, show, sql, status
 from edpipe.backing_up import backup, restore
 from edpipe.errors import EdpipeError
 from edpipe.exporting import export
@@ -45,6 +45,7 @@ __all__ = [
     "refine",
     "report",
     "restore",
+    "runs",
     "score",
     "show",
     "sql",

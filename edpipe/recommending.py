@@ -111,9 +111,10 @@ def recommend(
     Returns
     -------
     DataFrame
-        ``rank, item_id, category_ids, part, probability, evidence``, the best first, and ``gain`` before the
-        evidence where ordered by it. Evidence lists the behaviors that weigh most: ``item_id, steps_back,
-        channel, weight, channel_effect``; it is empty for a network without channels.
+        ``rank, item_id, category_ids, part, probability, evidence, overall_effect``, the best first, and
+        ``gain`` before the evidence where ordered by it. Evidence lists the behaviors that weigh most:
+        ``item_id, steps_back, channel, weight, channel_effect``; it is empty for a network without channels.
+        The overall effect is what the mean of all behaviors adds to the logit, null where it is not read.
 
     Raises
     ------
@@ -223,7 +224,8 @@ def answer(request: RecommendRequest, *, top: int = 10) -> pl.DataFrame:
     )
     rows = candidates.rows[best].tolist()
     gain = [] if candidates.gains is None else [pl.Series("gain", candidates.gains[best], dtype=pl.Float64)]
-    evidence = [[asdict(one) for one in scorer.reasons(request.history, row)] for row in rows]
+    grounds = [scorer.grounds(request.history, row) for row in rows]
+    evidence = [[asdict(one) for one in found.reasons] for found in grounds]
     shown = request.catalog[rows] if rows else request.catalog.clear()
     return shown.select("item_id", "category_ids", "part").select(
         pl.int_range(1, pl.len() + 1, dtype=pl.Int32).alias("rank"),
@@ -231,6 +233,7 @@ def answer(request: RecommendRequest, *, top: int = 10) -> pl.DataFrame:
         pl.Series("probability", probabilities[best], dtype=pl.Float64),
         *gain,
         pl.Series("evidence", evidence, dtype=pl.List(pl.Struct(_evidence_fields()))),
+        pl.Series("overall_effect", [found.overall_effect for found in grounds], dtype=pl.Float64),
     )
 
 

@@ -8,7 +8,9 @@ from pydantic import Field, model_validator
 
 from edpipe.setting_groups_diffumin_network import NetworkChoices
 
-LongTerm = Literal["diffumin", "none", "mean", "din", "sim_soft", "sim_hard", "eta", "sdim", "twin"]
+LongTerm = Literal[
+    "diffumin", "none", "mean", "mean_match", "din", "sim_soft", "sim_hard", "eta", "sdim", "twin"
+]
 Augmentation = Literal["diffusion", "distilled", "none", "repeat", "placebo", "mlp", "vae"]
 RankBy = Literal["probability", "gain"]
 Floor = Literal["item_rate", "logistic", "no_behaviors", "mean_pooling"]

@@ -26,6 +26,10 @@ class NetworkChoices(Strict):
     pooling: Literal["mean", "sim", "released", "softmax", "max", "target_attn", "self_attn"] | None = Field(
         default=None, description="How the behaviors that a channel keeps become an interest."
     )
+    has_overall: bool | None = Field(
+        default=None,
+        description="Whether the mean of all behaviors is one more interest, beside those of the channels.",
+    )
     interest_scale: Literal["raw", "unit", "sqrt_d"] | None = Field(
         default=None, description="Length of an interest where noise is added to it."
     )

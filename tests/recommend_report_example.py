@@ -129,9 +129,9 @@ def _channels(routed: Sequence[float]) -> pl.DataFrame:
 def _example() -> pl.DataFrame:
     rows = [
         (
-            STUDENT, 59, rank, f"UserBehavior:{rank}25", "UserBehavior:grammar", 1 - rank / 10,
-            channel, effect, f"UserBehavior:{channel}0{back}", f"UserBehavior:topic {channel}",
-            back, 0.1 / back,
+            STUDENT, 59, rank, f"UserBehavior:{rank}25", "UserBehavior:grammar",
+            1 - rank / 10, 0.4 - rank / 5, channel, effect,
+            f"UserBehavior:{channel}0{back}", f"UserBehavior:topic {channel}", back, 0.1 / back,
         )
         for rank in (1, 2, 3)
         for channel, effect in ((1, 0.2), (2, -0.7 / rank), (3, 1.1))

@@ -1,4 +1,4 @@
-"""Commands of daily operation: forget, export, backup, restore."""
+"""Commands of daily operation: runs, forget, export, backup, restore."""
 
 from __future__ import annotations
 
@@ -12,12 +12,45 @@ from edpipe.cli.output import Format, emit, rows_of, say
 
 FormatFlag = Annotated[Format, typer.Option("--format", help="How rows are printed.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")]
+# What fits beside each other; the formats for machines give all of `ops.runs`.
+SHOWN = [
+    "started_at",
+    "step",
+    "family",
+    "source",
+    "outcome",
+    "rows_in",
+    "rows_out",
+    "seconds",
+    "peak_memory_mib",
+    "error_message",
+]
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands to the application."""
-    for command in (forget, export, backup, restore):
+    for command in (runs, forget, export, backup, restore):
         app.command()(command)
+
+
+def runs(
+    context: typer.Context,
+    failed: Annotated[bool, typer.Option("--failed", help="Only those that failed or were killed.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Most runs, the latest first.")] = 20,
+    form: FormatFlag = Format.table,
+) -> None:
+    """List the runs of steps, the latest first: by hand, by a flow, failed and killed ones too.
+
+    Example: `edpipe runs`, `edpipe runs --failed --limit 5`. All columns: `--format csv`, or
+    `edpipe sql "select * from ops.runs"`.
+    """
+    from edpipe import runs as verb
+
+    found = verb(settings_of(context), failed=failed, limit=limit)
+    if form is Format.table:
+        shown = found.select(SHOWN)
+        found = shown.with_columns(shown["started_at"].dt.strftime("%Y-%m-%d %H:%M:%S"))
+    emit(found, form, title="Runs, the latest first; UTC")
 
 
 def forget(

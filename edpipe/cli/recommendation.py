@@ -100,4 +100,5 @@ def with_words(rows: pl.DataFrame) -> pl.DataFrame:
         pl.col("category_ids").list.join(", "),
         pl.col("^probability|gain$").round(6),
         pl.Series("evidence", told, dtype=pl.String),
+        pl.col("overall_effect").round(2),
     )

@@ -27,6 +27,7 @@ EXAMPLE_SCHEMA: Final = {
     "item_id": pl.String,
     "category": pl.String,
     "probability": pl.Float64,
+    "overall_effect": pl.Float64,
     "channel": pl.Int32,
     "channel_effect": pl.Float64,
     "behavior_id": pl.String,
@@ -88,6 +89,7 @@ def example_table(settings: Settings, run: TrainingRun, dataset: ImpressionDatas
     found: list[dict[str, Any]] = []
     for rank, place in enumerate(best.tolist(), start=1):
         item = int(candidates[place])
+        grounds = scorer.grounds(history, item, most=None)
         shown = {
             "student_id": student_id,
             "num_behaviors": len(history.items),
@@ -95,6 +97,7 @@ def example_table(settings: Settings, run: TrainingRun, dataset: ImpressionDatas
             "item_id": ids[item],
             "category": category[ids[item]],
             "probability": float(probabilities[place]),
+            "overall_effect": grounds.overall_effect,
         }
         found += [
             {
@@ -106,7 +109,7 @@ def example_table(settings: Settings, run: TrainingRun, dataset: ImpressionDatas
                 "steps_back": one.steps_back,
                 "weight": one.weight,
             }
-            for one in scorer.reasons(history, item, most=None)
+            for one in grounds.reasons
         ] or [shown]
     return pl.DataFrame(found, schema=EXAMPLE_SCHEMA)
 

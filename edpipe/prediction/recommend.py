@@ -72,6 +72,22 @@ class Reason:
     channel_effect: float
 
 
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """What a score of one item rests on.
+
+    Attributes
+    ----------
+    reasons
+        Past behaviors that channels kept, the heaviest first; none where the network has no channels.
+    overall_effect
+        What the mean of all behaviors adds to the logit; None where the network does not read it.
+    """
+
+    reasons: tuple[Reason, ...] = ()
+    overall_effect: float | None = None
+
+
 class ItemScorer:
     """Score items of a catalog for one student at a time; equal calls give equal bits.
 
@@ -132,17 +148,17 @@ class ItemScorer:
         found: NDArray[np.float64] = scores.probabilities.double().cpu().numpy()
         return found
 
-    def reasons(
+    def grounds(
         self,
         history: History,
         item: int,
         *,
         gap_seconds: float = float("nan"),
         most: int | None = MOST_REASONS,
-    ) -> tuple[Reason, ...]:
-        """Return the behaviors that weigh most in the score of an item, the heaviest first.
+    ) -> Grounds:
+        """Return what weighs most in the score of an item.
 
-        At most ``most`` of them, None is all that a channel kept; nothing where there is no behavior, or
+        At most ``most`` behaviors, None is all that a channel kept; nothing where there is no behavior, or
         where the network has no channels or no weights.
         """
         import torch
@@ -151,14 +167,14 @@ class ItemScorer:
 
         config = self._trained.model.config
         if config.long_term != "diffumin" or config.pooling not in {"mean", "sim", "released", "softmax"}:
-            return ()
+            return Grounds()
         if not len(history.items):
-            return ()
+            return Grounds()
         rows = torch.tensor([item], device=self._device)
         context = self._context(history, 1, gap_seconds)
         found = explain(self._scorer, self._behaviors(history), self._items.rows(rows), context)
         shown = self._shown(history)
-        return tuple(
+        reasons = tuple(
             Reason(
                 item_id=self._ids[shown[place]],
                 steps_back=len(shown) - place,
@@ -173,6 +189,7 @@ class ItemScorer:
                 strict=True,
             )
         )
+        return Grounds(reasons, found.overall_effect if config.has_overall else None)
 
     def _shown(self, history: History) -> Integers:
         """Return the behaviors that the network is shown: the latest."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edpipe.errors import ContractError
+from edpipe.errors import ContractError, EdpipeError
 from edpipe.settings import Settings
 from edpipe.warehouse.lock import busy_error, writer_lock
 from edpipe.warehouse.project import duckdb_options
@@ -29,9 +29,9 @@ def literal(text: str) -> str:
 
 
 def connect(
-    path: Path, settings: Settings, *, read_only: bool, more_options: Mapping[str, Any] | None = None
+    path: Path | None, settings: Settings, *, read_only: bool, more_options: Mapping[str, Any] | None = None
 ) -> duckdb.DuckDBPyConnection:
-    """Open a DuckDB file with the options of the settings; those that are given win.
+    """Open a DuckDB file, or none but memory, with the options of the settings; those that are given win.
 
     Raises
     ------
@@ -44,23 +44,34 @@ def connect(
     zone = options.pop("TimeZone")
     Path(options["temp_directory"]).mkdir(parents=True, exist_ok=True)
     try:
-        connection = duckdb.connect(str(path), read_only=read_only, config=options)
+        connection = duckdb.connect(str(path or ":memory:"), read_only=read_only, config=options)
     except duckdb.IOException as error:
-        if "lock" in str(error):
-            raise busy_error(settings, str(error).splitlines()[0]) from error
-        if path.is_file() and read_only:
-            raise ContractError(
-                "The published file cannot be opened.",
-                where=str(path),
-                found=str(error).splitlines()[0],
-                expected="a DuckDB file as a build writes it",
-                next_step="Run `edpipe publish`, which writes it anew.",
-                state="Nothing was changed.",
-            ) from error
-        raise
+        refused = open_error(error, path, settings, read_only=read_only)
+        if refused is None:
+            raise
+        raise refused from error
     # The zone belongs to an extension and cannot be given at connect time.
     connection.execute(f"SET TimeZone = {literal(zone)}")
     return connection
+
+
+def open_error(
+    error: Exception, path: Path | None, settings: Settings, *, read_only: bool
+) -> EdpipeError | None:
+    """Return what it means that a file does not open: it is being written, or damaged; None: neither."""
+    found = str(error).splitlines()[0]
+    if "lock" in str(error):
+        return busy_error(settings, found)
+    if path is not None and path.is_file() and read_only:
+        return ContractError(
+            "The published file cannot be opened.",
+            where=str(path),
+            found=found,
+            expected="a DuckDB file as a build writes it",
+            next_step="Run `edpipe publish`, which writes it anew.",
+            state="Nothing was changed.",
+        )
+    return None
 
 
 @contextmanager
@@ -100,19 +111,29 @@ def open_reader(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 @contextmanager
-def open_sandbox(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+def open_sandbox(
+    settings: Settings, prepare: Callable[[duckdb.DuckDBPyConnection], None] | None = None
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the published tables for SQL that nobody has read: as :func:`open_reader`, and shut for good.
 
     No setting can be changed, no extension comes in, names do not reach variables of Python, and memory and
     spilled data are limited by `settings.query`. Spilled data go to a folder of this query below
     ``<home>/tmp``, and with it.
 
+    Parameters
+    ----------
+    settings
+        Where the published tables are, and the limits.
+    prepare
+        What to do with a connection to memory alone before it is shut; without it, the published file is
+        opened.
+
     Raises
     ------
     ContractError
         If nothing has been published yet.
     """
-    path = _existing(settings)
+    path = None if prepare else _existing(settings)
     spill = settings.home.resolve() / "tmp" / f"query-{uuid.uuid4().hex}"
     options = {
         "memory_limit": f"{settings.query.memory_limit_mib}MiB",
@@ -123,8 +144,10 @@ def open_sandbox(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
         "python_enable_replacements": False,
     }
     try:
-        connection = connect(path, settings, read_only=True, more_options=options)
+        connection = connect(path, settings, read_only=path is not None, more_options=options)
         try:
+            if prepare:
+                prepare(connection)
             connection.execute("SET enable_external_access = false")
             connection.execute("SET lock_configuration = true")
             yield connection

@@ -7,7 +7,7 @@ from models.diffumin.config import DiffuMINConfig
 from models.diffumin.din import DIN
 from models.diffumin.hashing import ETA, SDIM
 from models.diffumin.interest_block import MultiInterestBlock
-from models.diffumin.long_term import LongTermBlock, MeanPooling, NoLongTerm
+from models.diffumin.long_term import LongTermBlock, MeanMatch, MeanPooling, NoLongTerm
 from models.diffumin.model import DiffuMIN
 from models.diffumin.sim import SIMHard, SIMSoft
 from models.diffumin.twin import TWIN
@@ -16,6 +16,7 @@ BLOCKS: dict[str, type[LongTermBlock]] = {
     "diffumin": MultiInterestBlock,
     "none": NoLongTerm,
     "mean": MeanPooling,
+    "mean_match": MeanMatch,
     "din": DIN,
     "sim_soft": SIMSoft,
     "sim_hard": SIMHard,

@@ -11,7 +11,7 @@ from models.diffumin.config_checks import check_config
 from models.plain_values import config_of
 
 LongTermKind = Literal[
-    "diffumin", "none", "mean", "din", "sim_soft", "sim_hard", "eta", "sdim", "twin"
+    "diffumin", "none", "mean", "mean_match", "din", "sim_soft", "sim_hard", "eta", "sdim", "twin"
 ]  # fmt: skip
 ChannelSource = Literal["target", "random", "table"]
 Orthonormalization = Literal["qr", "cgs2", "polar"]
@@ -75,6 +75,8 @@ class DiffuMINConfig:
         analysis their maximum, attention of the target, or attention among themselves.
     is_empty_learned
         Whether a channel without a behavior gives a learned vector; otherwise 0.
+    has_overall
+        Whether the mean of all behaviors is one more interest, beside those of the channels, which hold few.
     augmentation
         What gives the second view of the interests: ``diffusion``, a one-step student of it
         (``distilled``), or a control: the interest itself (``repeat``), with the sampler's first noise on it
@@ -181,6 +183,7 @@ class DiffuMINConfig:
     kept_count: int = 0
     pooling: Pooling = "sim"
     is_empty_learned: bool = False
+    has_overall: bool = True
     augmentation: AugmentationKind = "diffusion"
     num_diffusion_steps: int = 1000
     first_beta: float = 1e-4
@@ -260,7 +263,7 @@ class DiffuMINConfig:
 
 
 # What networks of earlier versions, whose files do not speak of it, did not have.
-ABSENT_BEFORE: dict[str, Any] = {"has_input_norm": False, "has_matches": False}
+ABSENT_BEFORE: dict[str, Any] = {"has_input_norm": False, "has_matches": False, "has_overall": False}
 CONFIGS: dict[str, type[DiffuMINConfig]] = {DiffuMINConfig.kind: DiffuMINConfig}
 
 

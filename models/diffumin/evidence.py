@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from models.diffumin.caches import BehaviorCache, ItemCache
-from models.diffumin.interest_block import MultiInterestBlock
+from models.diffumin.interest_block import MultiInterestBlock, summary_of
+from models.diffumin.omie import Interests
 from models.diffumin.pooling import pooling_weights
 from models.diffumin.selection import kept, routed
 from models.diffumin.serving import Scorer, request_of
@@ -32,6 +33,8 @@ class Evidence:
         Share of all behaviors that was routed to each channel. Shape ``(num_channels,)``.
     channel_effects
         Logit of the score less the logit if the channel had kept nothing. Shape ``(num_channels,)``.
+    overall_effect
+        Logit of the score less the logit if the mean of all behaviors were 0; 0 where the network reads none.
     """
 
     behaviors: Tensor
@@ -39,6 +42,7 @@ class Evidence:
     weights: Tensor
     channel_shares: Tensor
     channel_effects: Tensor
+    overall_effect: float
 
 
 @torch.inference_mode()
@@ -85,29 +89,36 @@ def explain(scorer: Scorer, behaviors: BehaviorCache, item: ItemCache, context: 
     order = found.abs().argsort(descending=True, stable=True)
     seen = scores.masked_fill(~request.mask[:, None, None], -torch.inf)
     shares = routed(seen)[0, 0].sum(dim=1) / max(1, len(behaviors))
+    effects = _effects(scorer, block, behaviors, item, context)
     return Evidence(
         behaviors=places[order],
         channels=channels[order],
         weights=found[order],
         channel_shares=shares,
-        channel_effects=_effects(scorer, block, behaviors, item, context),
+        channel_effects=effects[:-1],
+        overall_effect=float(effects[-1]),
     )
 
 
 def _effects(
     scorer: Scorer, block: MultiInterestBlock, behaviors: BehaviorCache, item: ItemCache, context: Tensor
 ) -> Tensor:
-    """Return what each channel adds to the logit."""
-    number, size = scorer.model.config.num_channels, scorer.model.config.item_size
-    # Row 0 is the score itself, each other row one without a channel.
-    copies = item.rows(torch.zeros(1 + number, dtype=torch.int64, device=item.items.device))
-    summaries = scorer.summaries(behaviors, item).repeat(1 + number, 1)
+    """Return what each channel, and last the mean of all behaviors, adds to the logit."""
+    number = scorer.model.config.num_channels
+    # Row 0 is the score itself, each other row but the last one without a channel.
+    rows = 2 + number
+    copies = item.rows(torch.zeros(rows, dtype=torch.int64, device=item.items.device))
+    summaries = scorer.summaries(behaviors, item).repeat(rows, 1)
     short = scorer.short_term(behaviors, copies, summaries)
-    values = summaries[:, : number * size].view(-1, number, size)
-    num_kept = summaries[:, -number:]
-    is_without = torch.arange(number, device=values.device)
-    num_kept[is_without + 1, is_without] = 0
-    values[is_without + 1, is_without] = 0
-    summaries[:, : number * size] = block.omie.filled(values, num_kept).flatten(1)
-    logits = scorer.logits(behaviors.student, copies, summaries, short, context.expand(1 + number, -1))
+    interests = block.interests(summaries)
+    values, num_kept = interests.values.clone(), interests.num_kept.clone()
+    without = torch.arange(number, device=values.device)
+    num_kept[without + 1, without] = 0
+    values[without + 1, without] = 0
+    overall = interests.overall
+    if overall is not None:
+        overall = overall.clone()
+        overall[-1] = 0
+    left = Interests(block.omie.filled(values, num_kept), interests.channels, num_kept, overall)
+    logits = scorer.logits(behaviors.student, copies, summary_of(left), short, context.expand(rows, -1))
     return logits[0] - logits[1:]

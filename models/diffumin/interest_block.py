@@ -35,30 +35,35 @@ class MultiInterestBlock(LongTermBlock):
 
     @property
     def summary_size(self) -> int:
-        """Width of what :meth:`summarize` returns: interests, channels, behaviors in each."""
-        return self.config.num_channels * (2 * self.config.item_size + 1)
+        """Width of what :meth:`summarize` returns: interests, channels, behaviors in each, and their mean."""
+        return sum(self._summary_sizes)
+
+    @property
+    def _summary_sizes(self) -> list[int]:
+        number, size = self.config.num_channels, self.config.item_size
+        return [number * size, number * size, number] + [size] * self.config.has_overall
 
     @property
     def output_size(self) -> int:
         """Width of what :meth:`features` returns: interests, their second view, or both, and matches."""
-        views = self.config.has_interests + (self.augmentation is not None)
-        return self.config.num_channels * (
-            views * self.config.item_size + NUM_MATCHES * self.config.has_matches
-        )
+        config = self.config
+        views = config.has_interests + (self.augmentation is not None)
+        in_channels = config.num_channels * (views * config.item_size + NUM_MATCHES * config.has_matches)
+        return in_channels + config.has_overall * (config.item_size + config.has_matches)
 
     def summarize(self, requests: Requests) -> Tensor:
-        """Return interests, channels and behaviors in each, flat."""
+        """Return interests, channels, behaviors in each, and their mean, flat."""
         return summary_of(self.omie(requests))
 
     def interests(self, summaries: Tensor) -> Interests:
         """Return what :meth:`summarize` put together. Shape ``(..., summary_size)`` in."""
         number, size = self.config.num_channels, self.config.item_size
-        values, channels, num_kept = split(summaries, [number * size, number * size, number], dim=-1)
+        values, channels, num_kept, *overall = split(summaries, self._summary_sizes, dim=-1)
         shape = (*summaries.shape[:-1], number, size)
-        return Interests(values.reshape(shape), channels.reshape(shape), num_kept)
+        return Interests(values.reshape(shape), channels.reshape(shape), num_kept, *overall)
 
     def features(self, rows: Rows) -> Tensor:
-        """Return interests and their second view, flat."""
+        """Return interests, their second view and matches, flat."""
         return self._features(rows)[0]
 
     def features_and_losses(self, rows: Rows) -> tuple[Tensor, dict[str, Tensor]]:
@@ -87,23 +92,29 @@ class MultiInterestBlock(LongTermBlock):
         read = [view.flatten(1) for view in views]
         if self.config.has_matches:
             read.append(matches_of(interests, rows.targets))
+        if interests.overall is not None:
+            read.append(interests.overall)
         return cat(read, dim=-1), interests, generated
 
 
 def matches_of(interests: Interests, targets: Tensor) -> Tensor:
     """Return how alike interests are to their channels and targets, and how many behaviors are behind each.
 
-    A layer of sums would have to learn the products. Shape ``(rows, NUM_MATCHES * num_channels)``.
+    A layer of sums would have to learn the products. Shape ``(rows, NUM_MATCHES * num_channels)``, and one
+    more, the likeness of the mean of all behaviors to the target, where there is that mean.
     """
     in_channels = (interests.values * interests.channels).sum(dim=-1)
     to_targets = (interests.values * targets.unsqueeze(1)).sum(dim=-1)
-    return cat([in_channels, to_targets, interests.num_kept.log1p()], dim=-1)
+    matches = [in_channels, to_targets, interests.num_kept.log1p()]
+    if interests.overall is not None:
+        matches.append((interests.overall * targets).sum(dim=-1, keepdim=True))
+    return cat(matches, dim=-1)
 
 
 def summary_of(interests: Interests) -> Tensor:
-    """Return interests as flat summaries. Shape ``(..., num_channels * (2 * item_size + 1))``."""
+    """Return interests as flat summaries, what they are of the whole last. Shape ``(..., summary_size)``."""
     flat = [interests.values.flatten(-2), interests.channels.flatten(-2), interests.num_kept]
-    return cat(flat, dim=-1)
+    return cat(flat if interests.overall is None else [*flat, interests.overall], dim=-1)
 
 
 def build_augmentation(config: DiffuMINConfig) -> Augmentation | None:

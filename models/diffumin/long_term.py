@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from models.diffumin.config import DiffuMINConfig
 from models.diffumin.keyed_noise import NoiseSource
-from models.diffumin.requests import Requests
+from models.diffumin.requests import Requests, mean_behavior
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,10 +110,20 @@ class MeanPooling(LongTermBlock):
 
     def summarize(self, requests: Requests) -> Tensor:
         """Return the mean for each item."""
-        number = requests.mask.sum(dim=1, keepdim=True).clamp(min=1)
-        # Vectors at padding are 0: a plain sum leaves them out, and copies nothing.
-        mean = requests.behaviors.sum(dim=1) / number
-        return mean.unsqueeze(1).expand(-1, requests.targets.shape[1], -1)
+        return mean_behavior(requests).unsqueeze(1).expand(-1, requests.targets.shape[1], -1)
+
+
+class MeanMatch(MeanPooling):
+    """The mean of all behaviors and its product with the target: DiffuMIN's own input less its channels."""
+
+    @property
+    def output_size(self) -> int:
+        """Width of what :meth:`features` returns."""
+        return self.summary_size + 1
+
+    def features(self, rows: Rows) -> Tensor:
+        """Return the mean and how alike it is to the target."""
+        return torch.cat([rows.summaries, (rows.summaries * rows.targets).sum(-1, keepdim=True)], dim=-1)
 
 
 def masked_best(scores: Tensor, mask: Tensor, number: int) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from models.diffumin.config import DiffuMINConfig
 from models.diffumin.orthonormal import orthonormal_rows
 from models.diffumin.pooling import pool
 from models.diffumin.precision import full_precision
-from models.diffumin.requests import Requests
+from models.diffumin.requests import Requests, mean_behavior
 from models.diffumin.selection import kept
 
 
@@ -28,11 +28,14 @@ class Interests:
         Orthonormal directions. Shape ``(..., num_channels, item_size)``.
     num_kept
         Behaviors in each channel, float. Shape ``(..., num_channels)``.
+    overall
+        Mean of all behaviors, kept or not; None where the network reads none. Shape ``(..., item_size)``.
     """
 
     values: Tensor
     channels: Tensor
     num_kept: Tensor
+    overall: Tensor | None = None
 
 
 class Channels(nn.Module):
@@ -122,7 +125,10 @@ class OMIE(nn.Module):
             targets = requests.targets.to(channels.dtype)
             values = pool(behaviors, scores, chosen, requests.mask, targets, config.pooling)
             number = chosen.sum(dim=-1).to(values.dtype)
-            return Interests(self.filled(values, number), channels, number)
+            overall = None
+            if config.has_overall:
+                overall = mean_behavior(requests).unsqueeze(1).expand(-1, targets.shape[1], -1)
+            return Interests(self.filled(values, number), channels, number, overall)
 
     @staticmethod
     def scores(channels: Tensor, behaviors: Tensor) -> Tensor:

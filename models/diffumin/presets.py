@@ -12,6 +12,7 @@ from models.diffumin.config import DiffuMINConfig
 # encoder, what the prediction reads besides) stays as plain as it can be.
 PAPER: dict[str, Any] = {
     "augmentation": "diffusion",
+    "has_overall": False,
     "pooling": "mean",
     "interest_scale": "raw",
     "start_rule": "uniform",

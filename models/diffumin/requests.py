@@ -58,6 +58,16 @@ class Requests:
         )
 
 
+def mean_behavior(requests: Requests) -> Tensor:
+    """Return the mean of the behaviors of each request, 0 where there are none.
+
+    Shape ``(requests, item_size)``.
+    """
+    number = requests.mask.sum(dim=1, keepdim=True).clamp(min=1)
+    # Vectors at padding are 0: a plain sum leaves them out, and copies nothing.
+    return requests.behaviors.sum(dim=1) / number
+
+
 def padded_latest(behaviors: Tensor, mask: Tensor, window: int) -> tuple[Tensor, Tensor]:
     """Return the latest ``window`` behaviors and which exist, padded on the left.
 

@@ -120,8 +120,11 @@ class Scorer:
         if self._is_quick and len(behaviors):
             vectors, config = behaviors.vectors, self.model.config
             scratch = scratch_for(ITEMS_AT_ONCE, len(vectors), config, vectors)
+            overall = vectors.mean(dim=0).expand(ITEMS_AT_ONCE, -1) if config.has_overall else None
             return _in_parts(
-                lambda channels: self._quick(channels, vectors, scratch), ITEMS_AT_ONCE, items.channels
+                lambda channels: self._quick(channels, vectors, overall, scratch),
+                ITEMS_AT_ONCE,
+                items.channels,
             )
         return _in_parts(
             lambda vectors, fields: self.model.long_term.summarize(
@@ -132,12 +135,12 @@ class Scorer:
             items.items,
         )
 
-    def _quick(self, channels: Tensor, vectors: Tensor, scratch: Tensor) -> Tensor:
+    def _quick(self, channels: Tensor, vectors: Tensor, overall: Tensor | None, scratch: Tensor) -> Tensor:
         interests = quick_interests(channels, vectors, self.model.config, self.selection, scratch)
+        values = interests.values
         if self._block is not None:
-            values = self._block.omie.filled(interests.values, interests.num_kept)
-            interests = Interests(values, interests.channels, interests.num_kept)
-        return summary_of(interests)
+            values = self._block.omie.filled(values, interests.num_kept)
+        return summary_of(Interests(values, interests.channels, interests.num_kept, overall))
 
     def short_term(self, behaviors: BehaviorCache, items: ItemCache, summaries: Tensor) -> Tensor | None:
         """Return what the latest behaviors say of each item. Shape ``(num_items, item_size)``."""

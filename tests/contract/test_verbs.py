@@ -33,6 +33,7 @@ NAMED_IN_THE_README = [
     "synthesize",
     "report",
     "status",
+    "runs",
     "publish",
     "forget",
     "export",
@@ -81,6 +82,7 @@ GIVES_ROWS = [
     "forget",
     "export",
     "backup",
+    "runs",
 ]
 FOR_ALL_FAMILIES = ["train", "evaluate", "promote", "score"]
 

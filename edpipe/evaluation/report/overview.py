@@ -35,12 +35,26 @@ left join kcs using (source)
 order by source
 """
 
+CLICKS = """
+select
+    split_part(item_id, ':', 1) as log,
+    count(distinct student_key) as num_students,
+    count(*) as num_behaviors,
+    count(distinct catalog_key) as num_items,
+    strftime(min(acted_at) at time zone 'UTC', '%Y-%m-%d') as first_day,
+    strftime(max(acted_at) at time zone 'UTC', '%Y-%m-%d') as last_day
+from core.clicks
+group by log
+order by log
+"""
+
 RECONCILIATION = """
 select check_name, source, relation, observed, expected, is_ok, detail, {severity} as severity
 from core.reconciliation
 order by coalesce(is_ok, false), severity, source, relation, check_name
 """
 NUMERIC = frozenset({1, 2, 3, 4, 5, 6})
+CLICKS_NUMERIC = frozenset({1, 2, 3})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +80,10 @@ def overview(published: Published) -> Overview:
     checks, warnings, state = _reconciliation(published)
     marked = _total(sources, "num_marked")
     share = _total(sources, "num_correct") / marked if marked else None
-    days = [day for day in [*sources["first_day"], *sources["last_day"]] if day]
-    names = " and ".join(sources["source"].to_list()) or "no source"
+    clicks = published.ask(CLICKS) if published.has("core.clicks") else pl.DataFrame()
+    dated = [part for part in (sources, clicks) if not part.is_empty()]
+    days = [day for part in dated for day in [*part["first_day"], *part["last_day"]] if day]
+    names = " and ".join([*sources["source"], *([] if clicks.is_empty() else ["clicks"])]) or "no source"
     period = f"{min(days)} to {max(days)}" if days else "without dates"
     figures = [
         ("Students", whole(_total(sources, "num_students")), ""),
@@ -78,14 +94,39 @@ def overview(published: Published) -> Overview:
         ("KCs", whole(_total(sources, "num_kcs")), "knowledge components"),
         ("Reconciliation", *state),
     ]
-    return Overview(figures, f"{names}, {period}", [checks, _sources(sources)], warnings)
+    if not clicks.is_empty():
+        told = f"of {whole(_total(clicks, 'num_students'))} students in logs of clicks"
+        figures.insert(-1, ("Behaviors", whole(_total(clicks, "num_behaviors")), told))
+        if sources.is_empty():
+            # Without an answered question, six zeros would hide what there is.
+            figures = figures[-2:]
+    return Overview(figures, f"{names}, {period}", [checks, _sources(sources, clicks)], warnings)
 
 
 def _total(sources: pl.DataFrame, column: str) -> int:
     return int(sources[column].fill_null(0).sum())
 
 
-def _sources(sources: pl.DataFrame) -> Section:
+def _clicks(clicks: pl.DataFrame) -> Table:
+    rows = [
+        [
+            row["log"],
+            whole(row["num_students"]),
+            whole(row["num_behaviors"]),
+            whole(row["num_items"]),
+            _period(row),
+        ]
+        for row in clicks.to_dicts()
+    ]
+    columns = ["Log of clicks", "Students", "Behaviors", "Items", "Period (UTC)"]
+    return Table(columns, rows, numeric=CLICKS_NUMERIC)
+
+
+def _period(row: dict[str, str]) -> str:
+    return f"{row['first_day']} – {row['last_day']}" if row["first_day"] else NOTHING
+
+
+def _sources(sources: pl.DataFrame, clicks: pl.DataFrame) -> Section:
     rows = [
         [
             row["source"],
@@ -95,17 +136,24 @@ def _sources(sources: pl.DataFrame) -> Section:
             whole(row["num_unanswered"]),
             whole(row["num_items"]),
             whole(row["num_kcs"]),
-            f"{row['first_day']} – {row['last_day']}" if row["first_day"] else NOTHING,
+            _period(row),
         ]
         for row in sources.to_dicts()
     ]
     columns = ["Source", "Students", "Interactions", "Right", "Unanswered", "Items", "KCs", "Period (UTC)"]
-    words = [
-        "Unanswered questions are kept apart: they are neither right nor wrong, and no model trains on them."
-    ]
+    words = []
+    tables = []
+    if not sources.is_empty() or clicks.is_empty():
+        words.append(
+            "Unanswered questions are kept apart: they are neither right nor wrong, and no model trains on "
+            "them."
+        )
+        tables.append(Table(columns, rows, numeric=NUMERIC))
     if "ednet" in sources["source"]:
         words.append("EdNet's dates were shifted before publication; read them as relative.")
-    return Section("sources", "Sources", words=words, tables=[Table(columns, rows, numeric=NUMERIC)])
+    if not clicks.is_empty():
+        tables.append(_clicks(clicks))
+    return Section("sources", "Sources", words=words, tables=tables)
 
 
 def _reconciliation(published: Published) -> tuple[Section, list[str], tuple[str, str]]:

@@ -50,6 +50,7 @@ def example_figure(run: RecommendRun) -> Figure | None:
     items = [part.to_dicts() for _, part in example.group_by("rank", maintain_order=True)]
     carried = [_channels(rows) for rows in items]
     effects = [rows[0]["channel_effect"] for item in carried for rows in item]
+    effects += [rows[0]["overall_effect"] or 0.0 for rows in items]
     marks = padded([0.0, *effects], 4)
     ids = list(dict.fromkeys([*example["item_id"], *example["behavior_id"].drop_nulls()]))
     names = dict(zip(ids, short_names(ids, longest=16), strict=True))
@@ -60,17 +61,33 @@ def example_figure(run: RecommendRun) -> Figure | None:
 
     def draw(width: float) -> str:
         left = 78
-        heights = [HEAD + ROW * len(item) for item in carried]
+        bars = [
+            len(item) + (rows[0]["overall_effect"] is not None)
+            for rows, item in zip(items, carried, strict=True)
+        ]
+        heights = [HEAD + ROW * number for number in bars]
         drawing = Drawing(width, sum(heights) + FOOT, "What each channel adds to the score of each item")
         top = 0.0
         for rows, item, height in zip(items, carried, heights, strict=True):
             panel = Panel(
-                drawing, left, top + HEAD, width - left - 22, ROW * len(item), (marks[0], marks[-1]), (1, 0)
+                drawing, left, top + HEAD, width - left - 22, height - HEAD, (marks[0], marks[-1]), (1, 0)
             )
             title = f"{rows[0]['rank']}. {names[rows[0]['item_id']]}{_kind(rows[0]['category'], kinds)}"
             drawing.text((0, top + HEAD - 12), without_middle(title, int(width / 7)), "panel")
             for place, channel in enumerate(item):
-                _bar(panel, place, channel, names, kinds)
+                behind = _behind(channel, names, kinds, panel.width)
+                told = f"from {counted(len(channel), 'behavior')}"
+                _bar(
+                    panel,
+                    place,
+                    f"channel {channel[0]['channel']}",
+                    channel[0]["channel_effect"],
+                    behind,
+                    told,
+                )
+            if rows[0]["overall_effect"] is not None:
+                told = f"the mean of all {counted(rows[0]['num_behaviors'], 'behavior')}"
+                _bar(panel, len(item), "all", rows[0]["overall_effect"], told, told)
             if rows is items[-1]:
                 panel.x_axis(marks, [f"{mark:+g}" if mark else "0" for mark in marks])
             top += height
@@ -99,7 +116,8 @@ def example_figure(run: RecommendRun) -> Figure | None:
         "For each recommended item a bar a channel: what the score (logit) would lose if the channel had "
         "kept nothing. To the right it speaks for the item, to the left against it. Below each bar stand the "
         "past behaviors of the largest weight, with how many steps ago each was"
-        f"{_by_category(bool(known))}. It is what the network read, not why the student acts."
+        f"{_by_category(bool(known))}{_of_all(example)}. "
+        "It is what the network read, not why the student acts."
     )
     title = f"Interests of {without_middle(str(example['student_id'][0]), 40)}"
     return Figure("recommend-example", title, reading, draw, table)
@@ -107,6 +125,11 @@ def example_figure(run: RecommendRun) -> Figure | None:
 
 def _by_category(is_known: bool) -> str:
     return ", and before them the commonest category of all that the channel kept" if is_known else ""
+
+
+def _of_all(example: pl.DataFrame) -> str:
+    is_read = example["overall_effect"].null_count() < len(example)
+    return "; the last bar is the mean of all behaviors, kept or not" if is_read else ""
 
 
 def _channels(rows: list[Row]) -> list[list[Row]]:
@@ -123,17 +146,16 @@ def _kind(category: str | None, kinds: dict[str, str]) -> str:
     return f" ({kinds[category]})" if category is not None else ""
 
 
-def _bar(panel: Panel, place: int, rows: list[Row], names: dict[str, str], kinds: dict[str, str]) -> None:
+def _bar(panel: Panel, place: int, name: str, effect: float, behind: str, told: str) -> None:
     top = panel.top + ROW * place
-    effect = rows[0]["channel_effect"]
     start, end = sorted((panel.x(0), panel.x(effect)))
-    title = f"channel {rows[0]['channel']}: {effect:+.3f}, from {counted(len(rows), 'behavior')}"
+    title = f"{name}: {effect:+.3f}, {told}"
     style = "mark fill1" if effect >= 0 else "mark fill2"
     # Beside the bar alone: the words below it cross 0.
     panel.drawing.line((panel.x(0), top), (panel.x(0), top + 18), "guide")
     panel.drawing.rect(start, top + 2, max(end - start, 1.5), 14, style, title=title)
-    panel.drawing.text((panel.left - 10, top + 13), f"channel {rows[0]['channel']}", "label", anchor="end")
-    panel.drawing.text((panel.left + 5, top + 30), _behind(rows, names, kinds, panel.width), "tick")
+    panel.drawing.text((panel.left - 10, top + 13), name, "label", anchor="end")
+    panel.drawing.text((panel.left + 5, top + 30), behind, "tick")
 
 
 def _behind(rows: list[Row], names: dict[str, str], kinds: dict[str, str], width: float) -> str:

@@ -87,11 +87,15 @@ def read_recommend_run(run_dir: Path | None, settings: Settings) -> RecommendRun
     evaluation = run_dir / EVALUATION_FOLDER
     return RecommendRun(
         trained,
-        paired=_read(evaluation / PAIRED_FILE),
+        paired=_read(evaluation / PAIRED_FILE, "subset"),
         channels=_read(evaluation / CHANNELS_FILE),
-        example=_read(evaluation / EXAMPLE_FILE),
+        example=_read(evaluation / EXAMPLE_FILE, "overall_effect"),
     )
 
 
-def _read(path: Path) -> pl.DataFrame | None:
-    return pl.read_parquet(path) if path.exists() else None
+def _read(path: Path, *columns: str) -> pl.DataFrame | None:
+    """Return a file of the evaluation; None where it is not there, or was made before it had a column."""
+    if not path.exists():
+        return None
+    found = pl.read_parquet(path)
+    return found if set(columns) <= set(found.columns) else None

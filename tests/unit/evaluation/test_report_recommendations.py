@@ -100,6 +100,25 @@ def test_without_paired_lengths_the_gain_is_left_out_and_the_rest_stands(write, 
     assert section(report, "recommend-scores")
 
 
+def test_files_of_an_earlier_evaluation_are_left_out_until_it_is_made_anew(write, tmp_path):
+    run = example_recommend_run(tmp_path)
+    for name, column in (("paired", "subset"), ("example", "overall_effect")):
+        file = run / "evaluation" / f"{name}.parquet"
+        pl.read_parquet(file).drop(column).write_parquet(file)
+    report = write(run)
+    assert "No example student was kept: edpipe evaluate diffumin chooses one." in words(report).replace(
+        "`", ""
+    )
+    assert 'id="recommend-example"' not in report
+    assert 'id="recommend-scores"' in report
+
+
+def test_the_last_bar_of_an_item_is_the_mean_of_all_behaviors(write, tmp_path):
+    shown = section(write(example_recommend_run(tmp_path)), "recommend-example")
+    assert "all: +0.200, the mean of all 59 behaviors" in unescape(shown)
+    assert "the last bar is the mean of all behaviors" in words(shown)
+
+
 def test_idle_channels_are_named_and_a_full_one_is_an_alarm(write, tmp_path):
     told = words(section(write(example_recommend_run(tmp_path / "even")), "interests"))
     assert "Channel 4 takes no behavior at all" in told

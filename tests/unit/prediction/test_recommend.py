@@ -11,7 +11,7 @@ from recommender_data import faithful_dataset, with_recommender
 
 from edpipe.errors import SettingsError
 from edpipe.prediction.diffumin import load_recommender
-from edpipe.prediction.recommend import History, ItemScorer, candidate_rows, ranked
+from edpipe.prediction.recommend import Grounds, History, ItemScorer, candidate_rows, ranked
 from edpipe.settings import load_settings
 from edpipe.training.diffumin import train_diffumin
 
@@ -70,7 +70,9 @@ def test_who_does_one_category_is_shown_that_category(made):
 def test_reasons_are_past_behaviors_the_heaviest_first(made):
     _, dataset, trained = made
     scorer, history = ItemScorer(trained, dataset.catalog), history_of(dataset, 1)
-    reasons = scorer.reasons(history, 9)
+    grounds = scorer.grounds(history, 9)
+    assert grounds.overall_effect
+    reasons = grounds.reasons
     assert 1 <= len(reasons) <= 3
     ids = dataset.catalog["item_id"].to_list()
     for one in reasons:
@@ -85,7 +87,7 @@ def test_a_student_without_a_past_is_answered_without_reasons(made):
     nothing = History(1, np.zeros(0, dtype=np.int64), [], np.zeros(0, dtype=np.int64))
     scorer = ItemScorer(trained, dataset.catalog)
     assert np.isfinite(scorer.probabilities(nothing, np.arange(5))).all()
-    assert scorer.reasons(nothing, 0) == ()
+    assert scorer.grounds(nothing, 0) == Grounds((), None)
     assert scorer.probabilities(nothing, np.zeros(0, dtype=np.int64)).shape == (0,)
 
 
@@ -97,7 +99,7 @@ def test_only_the_latest_behaviors_are_read(made):
     scorer = ItemScorer(short, dataset.catalog)
     candidates = np.arange(8)
     assert (scorer.probabilities(history, candidates) == scorer.probabilities(changed, candidates)).all()
-    assert all(one.steps_back <= 3 for one in scorer.reasons(history, 5))
+    assert all(one.steps_back <= 3 for one in scorer.grounds(history, 5).reasons)
 
 
 def test_candidates_are_the_items_of_training_the_most_popular_first(made):
@@ -125,4 +127,5 @@ def test_a_network_that_draws_anew_cannot_be_asked(made):
 def test_a_baseline_has_no_channels_and_so_no_reasons(made):
     settings, dataset, _ = made
     run = train_diffumin(with_recommender(settings, long_term="din", max_epochs=1), dataset=dataset)
-    assert ItemScorer(load_recommender(run.run_dir), dataset.catalog).reasons(history_of(dataset, 0), 3) == ()
+    scorer = ItemScorer(load_recommender(run.run_dir), dataset.catalog)
+    assert scorer.grounds(history_of(dataset, 0), 3) == Grounds((), None)

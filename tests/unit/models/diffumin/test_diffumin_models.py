@@ -9,7 +9,7 @@ from model_suite import check_model
 from models.diffumin import DiffuMINConfig, build_diffumin, config_from_dict, preset
 from models.diffumin.prediction import Dice, RowNorm, corrected
 
-LONG_TERM = ("diffumin", "none", "mean", "din", "sim_soft", "sim_hard", "eta", "sdim", "twin")
+LONG_TERM = ("diffumin", "none", "mean", "mean_match", "din", "sim_soft", "sim_hard", "eta", "sdim", "twin")
 # Losses that no prediction can make small are left out where one batch is to be learned by heart.
 FITTED = {"contrastive_weight": 1e-4, "diffusion_weight": 1e-3, "search_weight": 0.01}
 CONFIGS = [

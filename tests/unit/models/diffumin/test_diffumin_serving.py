@@ -13,7 +13,7 @@ from models.diffumin.fast_interests import kth_largest
 from models.diffumin.serving import ITEMS_AT_ONCE, Scorer
 
 STUDENT = 7
-LONG_TERM = ("none", "mean", "din", "sim_soft", "sim_hard", "eta", "sdim", "twin")
+LONG_TERM = ("none", "mean", "mean_match", "din", "sim_soft", "sim_hard", "eta", "sdim", "twin")
 CHANGES = [
     {"augmentation": "distilled"},
     {"inference_noise": "keyed", "start_level": 200},
@@ -189,6 +189,22 @@ def test_effect_of_a_channel_is_what_the_score_loses_without_its_behaviors():
         without[2, 96 + channel] = 0
         pair = [scorer.logits(STUDENT, items, given, short, context)[2] for given in (summaries, without)]
         torch.testing.assert_close(found.channel_effects[channel], pair[0] - pair[1], rtol=0, atol=1e-5)
+    without = summaries.clone()
+    without[2, 99:] = 0
+    pair = [scorer.logits(STUDENT, items, given, short, context)[2] for given in (summaries, without)]
+    assert found.overall_effect == pytest.approx((pair[0] - pair[1]).item(), abs=1e-5)
+    assert found.overall_effect
+
+
+def test_last_interest_is_the_mean_of_all_behaviors_and_older_networks_have_none():
+    scorer = Scorer(network())
+    (store, items, context), _ = cached(scorer, 60, 4)
+    summaries = scorer.summaries(store, items)
+    torch.testing.assert_close(summaries[:, 99:], store.vectors.mean(0).expand(4, -1), rtol=0, atol=1e-6)
+    older = Scorer(network(has_overall=False))
+    (store, items, context), _ = cached(older, 60, 4)
+    assert older.summaries(store, items).shape == (4, 99)
+    assert explain(older, store, items.rows(torch.tensor([2])), context[2:3]).overall_effect == 0
 
 
 def test_evidence_of_a_student_without_behaviors_is_empty():

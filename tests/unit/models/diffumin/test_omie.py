@@ -8,7 +8,7 @@ from models.diffumin import DiffuMINConfig, build_diffumin
 from models.diffumin.omie import OMIE
 from models.diffumin.requests import Requests, buckets
 
-LONG_TERM = ("diffumin", "none", "mean", "din", "sim_soft", "sim_hard", "eta", "sdim", "twin")
+LONG_TERM = ("diffumin", "none", "mean", "mean_match", "din", "sim_soft", "sim_hard", "eta", "sdim", "twin")
 # Blocks for which the order of what is far back is of no matter; DIN and SIM's hard search read the latest.
 UNORDERED = ("diffumin", "none", "mean", "sim_soft", "sdim", "twin")
 
