@@ -172,7 +172,7 @@ def has_compose() -> bool:
     docker = shutil.which("docker")
     return (
         docker is not None
-        and subprocess.run([docker, "compose", "version"], capture_output=True).returncode == 0
+        and subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode == 0
     )
 
 
