@@ -25,6 +25,7 @@ from edpipe.setting_groups import (
     ClusterSettings,
     EmbeddingSettings,
     IngestSettings,
+    ScheduleSettings,
     SplitSettings,
     StrategySettings,
     SyntheticSettings,
@@ -71,6 +72,7 @@ class Settings(BaseSettings):
     recommendation: RecommendationSettings = RecommendationSettings()
     diffumin: DiffuMINSettings = DiffuMINSettings()
     synthetic: SyntheticSettings = SyntheticSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
 
     @model_validator(mode="before")
     @classmethod
@@ -117,6 +119,11 @@ class Settings(BaseSettings):
     def reports_dir(self) -> Path:
         """Folder of HTML reports."""
         return self.home / "reports"
+
+    @property
+    def ops_dir(self) -> Path:
+        """Folder of what is known about runs of steps: ``ops.runs``."""
+        return self.home / "ops"
 
     @property
     def mlflow_uri(self) -> str:
@@ -222,7 +229,8 @@ def _without_none(values: dict[str, Any]) -> dict[str, Any]:
     kept = {}
     for key, value in values.items():
         inner = _without_none(value) if isinstance(value, dict) else value
-        if inner is not None and inner != {}:
+        # A group whose values are all None says nothing; an empty one as given may have a wrong name.
+        if inner is not None and (inner != {} or value == {}):
             kept[key] = inner
     return kept
 
