@@ -3,6 +3,8 @@
 set -eu
 
 prefect work-pool create edpipe --type process --overwrite
+# One writer of the home at a time, whatever runs.
+prefect global-concurrency-limit inspect edpipe-writer >/dev/null 2>&1 ||
+    prefect global-concurrency-limit create edpipe-writer --limit 1
 prefect --no-prompt deploy --all
-python -m flows.writers
 exec prefect worker start --pool edpipe --type process --with-healthcheck
