@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from base64 import b64encode
 from collections.abc import Iterator
@@ -220,11 +221,11 @@ class Stack:
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    found = Stack(tmp_path_factory.mktemp("stack"))
-    for place in [found.folder, *found.folder.parents][: len(found.folder.parents) - 1]:
-        if place.stat().st_uid == os.geteuid() and place != Path("/tmp"):
-            place.chmod(place.stat().st_mode | 0o711)  # the database's user passes through
+def stack() -> Iterator[Stack]:
+    # Not pytest's own folder, which other runs of it close to the database's user.
+    folder = Path(tempfile.mkdtemp(prefix="edpipe-servers-"))
+    folder.chmod(0o711)
+    found = Stack(folder)
     logs = found.folder / "logs"
     write_ednet(logs, num_students=60, num_items=60, levels=("kt1",), interactions_per_student=40)
     try:
@@ -253,6 +254,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         os.environ.pop("EDPIPE_SCHEDULE__SOURCES", None)
         for name in list(found.processes)[::-1]:
             found.stop(name)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_the_nightly_flow_runs_from_logs_to_tables(stack: Stack) -> None:
