@@ -138,7 +138,7 @@ def _train(
         module_of,
         data,
         keeper,
-        family=FAMILY,
+        family=f"{FAMILY} ({settings.diffumin.long_term})",
         run_dir=run.run_dir,
         batches=data.batches_per_epoch,
         seed=settings.seed,
