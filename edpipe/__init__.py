@@ -3,12 +3,16 @@
 The verbs of the command line as functions: :func:`ingest`, :func:`plan`, :func:`build`, :func:`show`,
 :func:`sql`, :func:`embed`, :func:`cluster`, :func:`train`, :func:`evaluate`, :func:`promote`,
 :func:`score`, :func:`forecast`, :func:`recommend`, :func:`refine`, :func:`synthesize`, :func:`report`,
-:func:`status`, :func:`runs`, :func:`doctor`, :func:`demo`.
+:func:`status`, :func:`runs`, :func:`forget`, :func:`export`, :func:`backup`, :func:`restore`,
+:func:`doctor`, :func:`demo`.
 """
 
 from edpipe.api import build, demo, doctor, ingest, plan, publish, runs, show, sql, status
+from edpipe.backing_up import backup, restore
 from edpipe.errors import EdpipeError
+from edpipe.exporting import export
 from edpipe.forecasting import forecast
+from edpipe.forgetting import forget
 from edpipe.learning import evaluate, promote, report, score, train, versions
 from edpipe.recommending import recommend
 from edpipe.refining import refine
@@ -22,13 +26,16 @@ __all__ = [
     "EdpipeError",
     "Settings",
     "__version__",
+    "backup",
     "build",
     "cluster",
     "demo",
     "doctor",
     "embed",
     "evaluate",
+    "export",
     "forecast",
+    "forget",
     "ingest",
     "load_settings",
     "plan",
@@ -37,6 +44,7 @@ __all__ = [
     "recommend",
     "refine",
     "report",
+    "restore",
     "runs",
     "score",
     "show",

@@ -27,3 +27,8 @@ def train_command(settings: Settings, model: str = "tracing") -> str:
     }.get(model, settings.tracing.source)
     flag = "" if wanted in usable or not usable else f" --source {usable[0]}"
     return f"edpipe train {model}{flag}"
+
+
+def only_clicks(settings: Settings) -> bool:
+    """Tell whether logs of clicks are all that was ingested."""
+    return {manifest.source for manifest in landed(settings.raw_dir)} == {"clicks"}

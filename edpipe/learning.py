@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edpipe import accounts
-from edpipe.advice import train_command
+from edpipe.advice import only_clicks, train_command
 from edpipe.errors import RegistryError, SettingsError, TrainingError
 from edpipe.families.diffumin import DiffuMINFamily
 from edpipe.families.family import Evaluated, Family, OnMade
@@ -292,7 +292,9 @@ def trained_lines(settings: Settings) -> list[str]:
     ]
     runs = [line for model in MODELS for line in run_lines(settings, model)]
     if not runs:
-        return [*told, f"Nothing has been trained: run `{train_command(settings)}`."]
+        # Clicks are no answers: only recommenders learn from them.
+        model = "diffumin" if only_clicks(settings) else "tracing"
+        return [*told, f"Nothing has been trained: run `{train_command(settings, model)}`."]
     reports = sorted(settings.reports_dir.glob("*.html"))
     return [*told, *runs, *(f"Report: {path}." for path in reports)]
 

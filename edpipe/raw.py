@@ -199,13 +199,15 @@ class RawShard:
     """One Parquet file of rows and, where rows were refused, one of rejects.
 
     In a relation of deliveries a shard of rows holds the students of one ``bucket``, and
-    ``conflicting_rows`` counts those beyond the first of one key.
+    ``conflicting_rows`` counts those beyond the first of one key. ``forgotten_rows`` were there, kept or
+    refused, and belonged to students who are forgotten.
     """
 
     file: str
     rows: int
     rejects_file: str = ""
     rejected_rows: int = 0
+    forgotten_rows: int = 0
     bucket: int | None = None
     conflicting_rows: int = 0
 
@@ -234,8 +236,9 @@ class Manifest:
     """What a raw relation holds and where it came from.
 
     ``source_rows = rows + rejected_rows + duplicate_rows``; members left out by a student selection are
-    counted in ``excluded_members`` and named by ``selection``. A relation that files are added to lists
-    its ``deliveries``, and ``read_file`` names the Parquet file of the keys of all files it holds.
+    counted in ``excluded_members`` and named by ``selection``, rows of forgotten students in
+    ``forgotten_rows``. A relation that files are added to lists its ``deliveries``, and ``read_file`` names
+    the Parquet file of the keys of all files it holds.
     """
 
     source: str
@@ -264,6 +267,11 @@ class Manifest:
         return sum(shard.rejected_rows for shard in self.shards)
 
     @property
+    def forgotten_rows(self) -> int:
+        """Rows left out because their student is forgotten."""
+        return sum(shard.forgotten_rows for shard in self.shards)
+
+    @property
     def duplicate_rows(self) -> int:
         """Rows read that another delivery, or the same file before it grew, held already."""
         return sum(delivery.duplicate_rows for delivery in self.deliveries)
@@ -280,7 +288,7 @@ class Manifest:
 
     @property
     def source_rows(self) -> int:
-        """Rows read from the inputs."""
+        """Rows read from the inputs, without those of forgotten students."""
         return self.rows + self.rejected_rows + self.duplicate_rows
 
 

@@ -97,6 +97,22 @@ class WarehouseSettings(Strict):
     )
 
 
+class QuerySettings(Strict):
+    """What `edpipe sql` may take: anybody's SQL runs within it."""
+
+    timeout_seconds: float = Field(
+        default=120, gt=0, description="Seconds after which a query of `edpipe sql` is stopped."
+    )
+    memory_limit_mib: int = Field(
+        default=1024,
+        ge=32,
+        description="Memory a query of `edpipe sql` may use, its answer included, in MiB.",
+    )
+    spill_limit_mib: int = Field(
+        default=8192, ge=0, description="Disk a query of `edpipe sql` may fill while it runs, in MiB."
+    )
+
+
 class ScheduleSettings(Strict):
     """What the scheduled flows read."""
 

@@ -25,6 +25,7 @@ from edpipe.setting_groups import (
     ClusterSettings,
     EmbeddingSettings,
     IngestSettings,
+    QuerySettings,
     ScheduleSettings,
     SplitSettings,
     StrategySettings,
@@ -41,8 +42,8 @@ from edpipe.setting_groups_recommendation import RecommendationSettings
 PRESETS = ("smoke", "small", "full")
 SETTINGS_FILE = "edpipe.toml"
 ENVIRONMENT_PREFIX = "EDPIPE_"
-# Names with the prefix that are not settings: where the tests find real data.
-OTHER_ENVIRONMENT_NAMES = frozenset({"EDPIPE_REAL_DATA"})
+# Names with the prefix that are not settings: where the tests find real data, and a secret.
+OTHER_ENVIRONMENT_NAMES = frozenset({"EDPIPE_REAL_DATA", "EDPIPE_EXPORT_KEY"})
 
 Preset = Literal["smoke", "small", "full"]
 
@@ -63,6 +64,7 @@ class Settings(BaseSettings):
     tracking_uri: str = Field(default="", description="MLflow server; empty is SQLite under `home`.")
     ingest: IngestSettings = IngestSettings()
     warehouse: WarehouseSettings = WarehouseSettings()
+    query: QuerySettings = QuerySettings()
     split: SplitSettings = SplitSettings()
     tracing: TracingSettings = TracingSettings()
     embedding: EmbeddingSettings = EmbeddingSettings()

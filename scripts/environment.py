@@ -41,7 +41,7 @@ def main() -> None:
         pinned.write_text("\n".join(constraints) + "\n", encoding="utf-8")
         if not on_cuda:
             note_large_torch(python, pinned)
-        say("Installing about 230 packages; two to five minutes")
+        say("Installing about 230 packages; two to ten minutes, without a word")
         subprocess.run(
             [
                 python,

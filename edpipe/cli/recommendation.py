@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -57,7 +57,7 @@ def recommend(
 
     Example: `edpipe recommend --student u1 --top 10`, `edpipe recommend --student u1 --part 5 --met-too
     --format json`. The champion of `diffumin` answers; train, evaluate and promote one first. Evidence is
-    read as: item, how many behaviors ago, channel that kept it; then what the channel adds to the logit.
+    read as: channel, what it adds to the logit, and which behaviors it kept, how many steps back.
     `--by gain` puts the likeliest items in order of what an attempt is expected to teach.
     """
     from edpipe.recommending import answer, open_request
@@ -81,24 +81,37 @@ def recommend(
     say(f"Chosen from {request.words}.")
     if request.trained.data["target"] == "next_item":
         say("Probabilities are those beside items drawn by popularity: read the order.")
-    emit(with_words(rows), form, title=f"Items for {student}")
+    if not rows.is_empty():
+        say(
+            "Evidence: each channel, what it adds to the logit (below 0 it speaks against the item), and the "
+            "behaviors it kept; overall_effect is what the mean of all behaviors adds."
+        )
+    shown = with_words(rows)
+    if form is Format.table and shown["part"].null_count() == len(shown):
+        shown = shown.drop("part")  # a log of clicks has none
+    emit(shown, form, title=f"Items for {student}")
 
 
 def with_words(rows: pl.DataFrame) -> pl.DataFrame:
     """Return recommendations with their lists as text."""
     import polars as pl
 
-    told = [
-        "; ".join(
-            f"{one['item_id']} ({one['steps_back']} back, channel {one['channel']}, "
-            f"{one['channel_effect']:+.2f})"
-            for one in reasons
-        )
-        for reasons in rows["evidence"].to_list()
-    ]
+    told = [_in_words(reasons) for reasons in rows["evidence"].to_list()]
     return rows.with_columns(
         pl.col("category_ids").list.join(", "),
         pl.col("^probability|gain$").round(6),
         pl.Series("evidence", told, dtype=pl.String),
         pl.col("overall_effect").round(2),
+    )
+
+
+def _in_words(reasons: list[dict[str, Any]]) -> str:
+    """Say of each channel what it adds, once, and which behaviors it kept."""
+    channels: dict[int, list[dict[str, Any]]] = {}
+    for one in reasons:
+        channels.setdefault(one["channel"], []).append(one)
+    return "; ".join(
+        f"channel {channel} ({kept[0]['channel_effect']:+.2f}): "
+        + ", ".join(f"{one['item_id']} ({one['steps_back']} back)" for one in kept)
+        for channel, kept in channels.items()
     )

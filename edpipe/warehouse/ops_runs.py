@@ -43,6 +43,12 @@ def create_runs(connection: duckdb.DuckDBPyConnection, settings: Settings) -> in
     return rows.height
 
 
+def add_runs(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Put ``ops.runs`` into a connection to memory, and what is published, if anything is, beside it."""
+    create_runs(connection, settings)
+    connection.execute(f"SET search_path = {literal(','.join(_search_path(connection, settings)))}")
+
+
 @contextmanager
 def open_reader_with_runs(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the published tables read-only, with ``ops.runs`` as it is now; there may be no other table yet.
@@ -51,8 +57,7 @@ def open_reader_with_runs(settings: Settings) -> Iterator[duckdb.DuckDBPyConnect
     """
     connection = connect(None, settings, read_only=False)
     try:
-        create_runs(connection, settings)
-        connection.execute(f"SET search_path = {literal(','.join(_search_path(connection, settings)))}")
+        add_runs(connection, settings)
         connection.execute("SET enable_external_access = false")
         yield connection
     finally:

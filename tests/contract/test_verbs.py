@@ -35,6 +35,10 @@ NAMED_IN_THE_README = [
     "status",
     "runs",
     "publish",
+    "forget",
+    "export",
+    "backup",
+    "restore",
 ]
 WRITES = [
     "demo",
@@ -52,6 +56,10 @@ WRITES = [
     "synthesize",
     "report",
     "publish",
+    "forget",
+    "export",
+    "backup",
+    "restore",
 ]
 GIVES_ROWS = [
     "demo",
@@ -71,6 +79,9 @@ GIVES_ROWS = [
     "refine",
     "synthesize",
     "status",
+    "forget",
+    "export",
+    "backup",
     "runs",
 ]
 FOR_ALL_FAMILIES = ["train", "evaluate", "promote", "score"]
