@@ -3,10 +3,10 @@
 The verbs of the command line as functions: :func:`ingest`, :func:`plan`, :func:`build`, :func:`show`,
 :func:`sql`, :func:`embed`, :func:`cluster`, :func:`train`, :func:`evaluate`, :func:`promote`,
 :func:`score`, :func:`forecast`, :func:`recommend`, :func:`refine`, :func:`synthesize`, :func:`report`,
-:func:`status`, :func:`doctor`, :func:`demo`.
+:func:`status`, :func:`runs`, :func:`doctor`, :func:`demo`.
 """
 
-from edpipe.api import build, demo, doctor, ingest, plan, publish, show, sql, status
+from edpipe.api import build, demo, doctor, ingest, plan, publish, runs, show, sql, status
 from edpipe.errors import EdpipeError
 from edpipe.forecasting import forecast
 from edpipe.learning import evaluate, promote, report, score, train, versions
@@ -37,6 +37,7 @@ __all__ = [
     "recommend",
     "refine",
     "report",
+    "runs",
     "score",
     "show",
     "sql",

@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edpipe import accounts
 from edpipe.errors import SettingsError, SourceError
+from edpipe.operations.runs import recorded
 from edpipe.raw import (
     RAW_SCHEMAS,
     TUTOR_SOURCES,
@@ -75,7 +77,35 @@ def ingest(
         If a file is missing, damaged, dangerous, or holds too many unusable rows.
     """
     settings = settings or load_settings()
-    found = [Path(path) for path in paths]
+    with recorded(settings, "ingest", source=source, is_dry_run=dry_run) as run:
+        report = _ingest(
+            source,
+            [Path(path) for path in paths],
+            settings,
+            students=students,
+            fraction=fraction,
+            layout=layout,
+            columns=columns,
+            max_rejects=max_rejects,
+            dry_run=dry_run,
+        )
+        run.made(lambda: accounts.of_ingest(report, settings))
+    return report
+
+
+def _ingest(
+    source: str,
+    found: Sequence[Path],
+    settings: Settings,
+    *,
+    students: int | None,
+    fraction: float | None,
+    layout: str | None,
+    columns: Mapping[str, str] | None,
+    max_rejects: float | None,
+    dry_run: bool,
+) -> IngestReport:
+    """Refuse what does not belong together, then ask the source."""
     _refuse_wrong_arguments(source, found)
     if source != "clicks" and (layout is not None or columns):
         raise SettingsError(
@@ -176,14 +206,22 @@ def build(
     """
     from edpipe import warehouse
 
-    return warehouse.build(_with_data(settings), models=models, full=full, dry_run=dry_run)
+    settings = settings or load_settings()
+    with recorded(settings, "build", is_dry_run=dry_run) as run:
+        report = warehouse.build(_with_data(settings), models=models, full=full, dry_run=dry_run)
+        run.made(lambda: accounts.of_build(report, settings))
+    return report
 
 
 def publish(settings: Settings | None = None) -> Path:
     """Replace ``published.duckdb`` by rename, predictions included, and return its path."""
     from edpipe import warehouse
 
-    return warehouse.publish(settings or load_settings())
+    settings = settings or load_settings()
+    with recorded(settings, "publish") as run:
+        published = warehouse.publish(settings)
+        run.made(lambda: accounts.of_publish(published, settings))
+    return published
 
 
 def show(relation: str, settings: Settings | None = None) -> RelationInfo:
@@ -211,6 +249,38 @@ def status(settings: Settings | None = None) -> WarehouseStatus:
     from edpipe import warehouse
 
     return warehouse.status(settings or load_settings())
+
+
+def runs(settings: Settings | None = None, *, failed: bool = False, limit: int | None = None) -> pl.DataFrame:
+    """Return the runs of steps, the latest first, with the columns of ``ops.runs``, as they are now.
+
+    Parameters
+    ----------
+    settings
+        Default: :func:`edpipe.load_settings`.
+    failed
+        Only those that failed or were killed.
+    limit
+        Most rows, at least 1; by default all.
+
+    Raises
+    ------
+    SettingsError
+        If the limit is below 1.
+    """
+    from edpipe.operations.run_table import UNFORTUNATE, run_table
+
+    if limit is not None and limit < 1:
+        raise SettingsError(
+            "The number of runs is out of range.",
+            where="flag `--limit`",
+            found=str(limit),
+            expected="at least 1",
+        )
+    found = run_table(settings or load_settings()).reverse()
+    if failed:
+        found = found.filter(found["outcome"].is_in(UNFORTUNATE))
+    return found if limit is None else found.head(limit)
 
 
 def _with_data(settings: Settings | None) -> Settings:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edpipe import accounts
 from edpipe.advice import train_command
 from edpipe.errors import RegistryError, SettingsError, TrainingError
 from edpipe.families.diffumin import DiffuMINFamily
@@ -21,6 +24,7 @@ from edpipe.families.runs import (
 from edpipe.families.strategy import StrategyFamily
 from edpipe.families.tracing import TracingFamily
 from edpipe.families.tsdiff import TSDiffFamily
+from edpipe.operations.runs import Run, recorded
 from edpipe.setting_groups import closest
 from edpipe.settings import Settings, load_settings
 
@@ -90,7 +94,11 @@ def train(
         If a split is empty, the loss is not finite, or a checkpoint cannot be read.
     """
     family = family_of(model)
-    return family.train(settings or load_settings(), resume=resume, dry_run=dry_run, on_made=on_made)
+    settings = settings or load_settings()
+    with _recorded(settings, "train", family, is_dry_run=dry_run) as run:
+        trained = family.train(settings, resume=resume, dry_run=dry_run, on_made=on_made)
+        run.made(lambda: accounts.of_training(trained))
+    return trained
 
 
 def evaluate(
@@ -119,7 +127,12 @@ def evaluate(
     """
     family = family_of(model)
     settings = settings or load_settings()
-    return family.evaluate(settings, _run_of(family, run_dir or newest_run(settings, model)))
+    with _recorded(settings, "evaluate", family) as run:
+        chosen = _run_of(family, run_dir or newest_run(settings, model))
+        was_scored = is_scored(chosen.run_dir)
+        done = family.evaluate(settings, chosen)
+        run.made(lambda: accounts.of_evaluation(done, is_up_to_date=was_scored))
+    return done
 
 
 def promote(
@@ -152,17 +165,20 @@ def promote(
     settings = settings or load_settings()
     from edpipe.tracking import promotion
 
-    if run_dir is not None and version is None:
-        version = next(
-            (one.version for one in versions(model, settings) if one.run_key == run_dir.name), None
+    with _recorded(settings, "promote", family, is_dry_run=dry_run) as run:
+        if run_dir is not None and version is None:
+            version = next(
+                (one.version for one in versions(model, settings) if one.run_key == run_dir.name), None
+            )
+        decided = promotion.promote(
+            settings,
+            model,
+            version,
+            rescore=lambda champion, candidate: family.rescore(settings, champion, candidate),
+            dry_run=dry_run,
         )
-    return promotion.promote(
-        settings,
-        model,
-        version,
-        rescore=lambda champion, candidate: family.rescore(settings, champion, candidate),
-        dry_run=dry_run,
-    )
+        run.made(lambda: accounts.of_promotion(decided))
+    return decided
 
 
 def score(model: str = "tracing", settings: Settings | None = None) -> list[Path]:
@@ -194,7 +210,12 @@ def score(model: str = "tracing", settings: Settings | None = None) -> list[Path
     settings = settings or load_settings()
     from edpipe.tracking.registry import champion
 
-    return family.score(settings, champion(settings, model))
+    started = time.time()
+    with _recorded(settings, "score", family) as run:
+        chosen = champion(settings, model)
+        written = family.score(settings, chosen)
+        run.made(lambda: accounts.of_scores(written, chosen.uri, since=started))
+    return written
 
 
 def report(
@@ -223,6 +244,14 @@ def report(
         If ``run_dir`` holds no finished run.
     """
     settings = settings or load_settings()
+    with recorded(settings, "report") as run:
+        written = _write_report(settings, [run_dir] if isinstance(run_dir, Path) else run_dir or (), output)
+        run.made(lambda: accounts.of_report(written, settings))
+    return written
+
+
+def _write_report(settings: Settings, run_dirs: Sequence[Path], output: Path | None) -> Path:
+    """Choose a run a family, and write the page."""
     from edpipe.evaluation.report import write_report
     from edpipe.training.run import read_run
 
@@ -231,7 +260,7 @@ def report(
         for model in MODELS
         if finished_runs(settings, model)
     }
-    for folder in [run_dir] if isinstance(run_dir, Path) else run_dir or ():
+    for folder in run_dirs:
         run = read_run(folder)
         shown[run.model] = run.run_dir
     return write_report(
@@ -325,6 +354,13 @@ def family_of(model: str) -> Family:
             state="Nothing was changed.",
         )
     return FAMILIES[model]
+
+
+def _recorded(
+    settings: Settings, step: str, family: Family, *, is_dry_run: bool = False
+) -> AbstractContextManager[Run]:
+    """Leave one line about a step of a family."""
+    return recorded(settings, step, family=family.name, source=family.source(settings), is_dry_run=is_dry_run)
 
 
 def _run_of(family: Family, run_dir: Path) -> TrainingRun:

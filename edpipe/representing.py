@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from edpipe import accounts
 from edpipe.families.family import Made
+from edpipe.operations.runs import recorded
 from edpipe.settings import Settings, load_settings
 
 
@@ -35,10 +37,13 @@ def embed(settings: Settings | None = None, *, dry_run: bool = False) -> Made:
     settings = settings or load_settings()
     from edpipe.families.strategy_parts import made_embedding, open_attempts, planned_embedding
 
-    attempts = open_attempts(settings)
-    if dry_run:
-        return planned_embedding(settings, attempts)
-    return made_embedding(settings, attempts)[1]
+    with recorded(settings, "embed", source=settings.strategy.source, is_dry_run=dry_run) as run:
+        attempts = open_attempts(settings)
+        if dry_run:
+            return planned_embedding(settings, attempts)
+        made = made_embedding(settings, attempts)[1]
+        run.made(lambda: accounts.of_made(made, settings))
+    return made
 
 
 def cluster(settings: Settings | None = None, *, dry_run: bool = False) -> Made:
@@ -74,8 +79,11 @@ def cluster(settings: Settings | None = None, *, dry_run: bool = False) -> Made:
         planned_clusters,
     )
 
-    attempts = open_attempts(settings)
-    if dry_run:
-        return planned_clusters(settings, attempts)
-    embedding, _ = made_embedding(settings, attempts)
-    return made_clusters(settings, attempts, embedding)[1]
+    with recorded(settings, "cluster", source=settings.strategy.source, is_dry_run=dry_run) as run:
+        attempts = open_attempts(settings)
+        if dry_run:
+            return planned_clusters(settings, attempts)
+        embedding, _ = made_embedding(settings, attempts)
+        made = made_clusters(settings, attempts, embedding)[1]
+        run.made(lambda: accounts.of_made(made, settings))
+    return made

@@ -119,6 +119,11 @@ class Settings(BaseSettings):
         return self.home / "reports"
 
     @property
+    def ops_dir(self) -> Path:
+        """Folder of what is known about runs of steps: ``ops.runs``."""
+        return self.home / "ops"
+
+    @property
     def mlflow_uri(self) -> str:
         """MLflow tracking URI: the given server, or SQLite under ``home``."""
         return self.tracking_uri or f"sqlite:///{(self.home / 'mlflow.db').resolve()}"

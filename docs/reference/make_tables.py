@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from edpipe.operations.run_table import COLUMNS, DESCRIPTION, GRAIN
+
 HERE = Path(__file__).resolve().parent
 MODELS = HERE.parents[1] / "sql" / "models"
 PAGE = HERE / "tables.md"
@@ -16,6 +18,7 @@ SCHEMAS = {
     "core": "Clean tables of what happened: students, items, interactions, actions, steps of tutors.",
     "features": "Numbers computed from core.",
     "training": "What a model reads, one relation a task.",
+    "ops": "What ran: `edpipe sql` and `edpipe show` see it as it is now, the file as of its publication.",
 }
 HEAD = """# Tables
 
@@ -59,13 +62,19 @@ def _block(header: str, name: str) -> str:
     return found[1] if found else ""
 
 
+def runs_of_steps() -> Relation:
+    """Return what `ops.runs` promises; no SQL model makes it."""
+    columns = [(name, kind.lower(), text) for name, (kind, text) in COLUMNS.items()]
+    return Relation(name="ops.runs", grain=GRAIN, description=DESCRIPTION, columns=columns)
+
+
 def render() -> str:
     """Return the page."""
     parts = [HEAD]
     for schema, words in SCHEMAS.items():
         parts.append(f"## {schema}\n\n{words}\n")
-        for path in sorted((MODELS / schema).glob("*.sql")):
-            relation = read_relation(path)
+        relations = [read_relation(path) for path in sorted((MODELS / schema).glob("*.sql"))]
+        for relation in relations or [runs_of_steps()]:
             grain = f" Grain: `{relation.grain}`." if relation.grain else ""
             rows = [
                 f"| `{name}` | {kind} | {meaning.replace('|', '/')} |"

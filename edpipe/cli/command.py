@@ -10,7 +10,17 @@ from typing import Annotated
 
 import typer
 
-from edpipe.cli import data, forecasting, learning, recommendation, refinement, representing, start, synthesis
+from edpipe.cli import (
+    data,
+    forecasting,
+    learning,
+    operations,
+    recommendation,
+    refinement,
+    representing,
+    start,
+    synthesis,
+)
 from edpipe.cli.context import Options
 from edpipe.errors import EdpipeError, SettingsError
 
@@ -34,6 +44,7 @@ forecasting.add_to(app)
 recommendation.add_to(app)
 refinement.add_to(app)
 synthesis.add_to(app)
+operations.add_to(app)
 
 
 def _version(asked: bool) -> None:

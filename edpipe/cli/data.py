@@ -205,9 +205,15 @@ def status(context: typer.Context, form: FormatFlag = Format.table) -> None:
     """
     from edpipe import status as verb
     from edpipe.learning import champion_lines, trained_lines
+    from edpipe.operations.run_table import last_lines, run_table
 
     settings = settings_of(context)
     found = verb(settings)
     emit(found.rows(), form, title="Published relations")
-    for line in [*found.lines(), *trained_lines(settings), *champion_lines(settings)]:
+    for line in [
+        *found.lines(),
+        *trained_lines(settings),
+        *champion_lines(settings),
+        *last_lines(run_table(settings)),
+    ]:
         say(line)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from edpipe.errors import ContractError
 from edpipe.setting_groups import closest
 from edpipe.settings import Settings
 from edpipe.warehouse.connection import open_reader, quoted
+from edpipe.warehouse.ops_runs import names_runs, open_reader_with_runs, runs_relation
 from edpipe.warehouse.predictions import how_to_make
 
 if TYPE_CHECKING:
@@ -88,6 +90,8 @@ def describe(settings: Settings, relation: str, *, sample_rows: int = 5) -> Rela
     ContractError
         If there is no such relation (the closest known one is named) or nothing is published.
     """
+    if names_runs(relation):
+        return _describe_runs(settings, sample_rows)
     with open_reader(settings) as connection:
         found = connection.execute(
             "SELECT description, grain, audits, upstream, num_rows, built_at "
@@ -117,6 +121,26 @@ def describe(settings: Settings, relation: str, *, sample_rows: int = 5) -> Rela
             upstream=tuple(upstream),
             downstream=tuple(name for (name,) in downstream),
             built_at=built_at,
+        )
+
+
+def _describe_runs(settings: Settings, sample_rows: int) -> RelationInfo:
+    """Describe the runs as they are now, whether anything has been published or not."""
+    promised = runs_relation()
+    with open_reader_with_runs(settings) as connection:
+        (num_rows,) = connection.execute(f"SELECT COUNT(*) FROM {promised.name}").fetchone() or (0,)
+        newest = f"SELECT * FROM {promised.name} ORDER BY started_at DESC LIMIT {int(sample_rows)}"
+        return RelationInfo(
+            name=promised.name,
+            description=promised.description,
+            grain=promised.grain,
+            columns=tuple(ColumnInfo(name, kind, text) for name, (kind, text) in promised.columns.items()),
+            audits=(),
+            num_rows=num_rows,
+            sample=connection.sql(newest).pl(),
+            upstream=(),
+            downstream=(),
+            built_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 
 

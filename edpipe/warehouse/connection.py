@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edpipe.errors import ContractError
+from edpipe.errors import ContractError, EdpipeError
 from edpipe.settings import Settings
 from edpipe.warehouse.lock import busy_error, writer_lock
 from edpipe.warehouse.project import duckdb_options
@@ -26,8 +26,8 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def connect(path: Path, settings: Settings, *, read_only: bool) -> duckdb.DuckDBPyConnection:
-    """Open a DuckDB file with the options of the settings.
+def connect(path: Path | None, settings: Settings, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+    """Open a DuckDB file, or none but memory, with the options of the settings.
 
     Raises
     ------
@@ -40,23 +40,34 @@ def connect(path: Path, settings: Settings, *, read_only: bool) -> duckdb.DuckDB
     zone = options.pop("TimeZone")
     Path(options["temp_directory"]).mkdir(parents=True, exist_ok=True)
     try:
-        connection = duckdb.connect(str(path), read_only=read_only, config=options)
+        connection = duckdb.connect(str(path or ":memory:"), read_only=read_only, config=options)
     except duckdb.IOException as error:
-        if "lock" in str(error):
-            raise busy_error(settings, str(error).splitlines()[0]) from error
-        if path.is_file() and read_only:
-            raise ContractError(
-                "The published file cannot be opened.",
-                where=str(path),
-                found=str(error).splitlines()[0],
-                expected="a DuckDB file as a build writes it",
-                next_step="Run `edpipe publish`, which writes it anew.",
-                state="Nothing was changed.",
-            ) from error
-        raise
+        refused = open_error(error, path, settings, read_only=read_only)
+        if refused is None:
+            raise
+        raise refused from error
     # The zone belongs to an extension and cannot be given at connect time.
     connection.execute(f"SET TimeZone = {literal(zone)}")
     return connection
+
+
+def open_error(
+    error: Exception, path: Path | None, settings: Settings, *, read_only: bool
+) -> EdpipeError | None:
+    """Return what it means that a file does not open: it is being written, or damaged; None: neither."""
+    found = str(error).splitlines()[0]
+    if "lock" in str(error):
+        return busy_error(settings, found)
+    if path is not None and path.is_file() and read_only:
+        return ContractError(
+            "The published file cannot be opened.",
+            where=str(path),
+            found=found,
+            expected="a DuckDB file as a build writes it",
+            next_step="Run `edpipe publish`, which writes it anew.",
+            state="Nothing was changed.",
+        )
+    return None
 
 
 @contextmanager

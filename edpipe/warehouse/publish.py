@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from edpipe.errors import ContractError
 from edpipe.settings import Settings
+from edpipe.warehouse import ops_runs
 from edpipe.warehouse.connection import connect, literal, quoted
 from edpipe.warehouse.contract import Relation, load_contracts
 from edpipe.warehouse.lock import writer_lock
@@ -91,6 +92,7 @@ def write_published(settings: Settings, relations: dict[str, Relation], built_at
                 _catalog(connection, relation, rows.get(relation.name), built_at)
         for table, files in prediction_files(settings).items():
             rows[f"predictions.{table}"] = _predictions(connection, table, files, built_at)
+        rows[ops_runs.NAME] = _runs(connection, settings, built_at)
         connection.execute("DETACH warehouse")
         connection.execute("CHECKPOINT")
     finally:
@@ -176,6 +178,15 @@ def _predictions(connection: duckdb.DuckDBPyConnection, table: str, files: list[
     )
     _comment(connection, relation)
     num_rows = _count(connection, name)
+    _catalog(connection, relation, num_rows, built_at)
+    return num_rows
+
+
+def _runs(connection: duckdb.DuckDBPyConnection, settings: Settings, built_at: str) -> int:
+    """Copy the runs of steps until now: that of this publication has no end yet."""
+    relation = ops_runs.runs_relation()
+    num_rows = ops_runs.create_runs(connection, settings)
+    _comment(connection, relation)
     _catalog(connection, relation, num_rows, built_at)
     return num_rows
 

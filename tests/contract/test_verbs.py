@@ -33,6 +33,7 @@ NAMED_IN_THE_README = [
     "synthesize",
     "report",
     "status",
+    "runs",
     "publish",
 ]
 WRITES = [
@@ -70,6 +71,7 @@ GIVES_ROWS = [
     "refine",
     "synthesize",
     "status",
+    "runs",
 ]
 FOR_ALL_FAMILIES = ["train", "evaluate", "promote", "score"]
 
