@@ -2,13 +2,14 @@
 
 The verbs of the command line as functions: :func:`ingest`, :func:`plan`, :func:`build`, :func:`show`,
 :func:`sql`, :func:`embed`, :func:`cluster`, :func:`train`, :func:`evaluate`, :func:`promote`,
-:func:`score`, :func:`forecast`, :func:`recommend`, :func:`refine`, :func:`synthesize`, :func:`report`,
-:func:`status`, :func:`runs`, :func:`doctor`, :func:`demo`.
+:func:`rollback`, :func:`score`, :func:`forecast`, :func:`recommend`, :func:`refine`, :func:`synthesize`,
+:func:`report`, :func:`status`, :func:`runs`, :func:`doctor`, :func:`demo`.
 """
 
 from edpipe.api import build, demo, doctor, ingest, plan, publish, runs, show, sql, status
 from edpipe.errors import EdpipeError
 from edpipe.forecasting import forecast
+from edpipe.going_back import rollback
 from edpipe.learning import evaluate, promote, report, score, train, versions
 from edpipe.recommending import recommend
 from edpipe.refining import refine
@@ -37,6 +38,7 @@ __all__ = [
     "recommend",
     "refine",
     "report",
+    "rollback",
     "runs",
     "score",
     "show",

@@ -318,7 +318,15 @@ def champion_lines(settings: Settings) -> list[str]:
         metric, title = next(iter(family.validation.items()))
         value = float(chosen.tags.get(f"valid.{metric}", "nan"))
         told.append(f"Champion of {model}: version {chosen.version}, {title} {value:.4f}.")
+        told += stale_tables(model, settings, champion=chosen.version)
     return told
+
+
+def stale_tables(model: str, settings: Settings, *, champion: int) -> list[str]:
+    """Say which prediction tables of a family are of another version than its champion."""
+    from edpipe.families.tables import stale_lines
+
+    return stale_lines(settings, family_of(model).tables, model, champion)
 
 
 def comparison(run_dir: Path, *, split: str = "test", subset: str = "all") -> pl.DataFrame:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from edpipe.datasets.series import SeriesSet
 from edpipe.settings import Settings
 from edpipe.tracking.model_card import CardFacts
-from edpipe.tracking.model_run import log_pyfunc, track_model, validation_scores
+from edpipe.tracking.model_run import LoggedModel, log_pyfunc, track_model, validation_scores
 from edpipe.tracking.registry import ModelVersion
 from edpipe.tracking.runs import Run
 
@@ -63,7 +63,7 @@ def track_tsdiff(
         settings,
         run_dir,
         facts=facts,
-        validation=validation_scores(facts),
+        validation=validation_scores(settings, facts),
         data_fingerprint=data_fingerprint,
         split=split,
         table=table,
@@ -82,8 +82,8 @@ def example_input(series: SeriesSet) -> pd.DataFrame:
     return pd.DataFrame({"series_id": "example", "time": pd.to_datetime(times), "target": 100.0 + steps})
 
 
-def _log_model(settings: Settings, run: Run, run_dir: Path, series: SeriesSet) -> str:
-    """Log the model from its code, with signature and example, and return its address."""
+def _log_model(settings: Settings, run: Run, run_dir: Path, series: SeriesSet) -> LoggedModel:
+    """Log the model from its code, with signature and example."""
     from mlflow.types import ColSpec
 
     inputs = [

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from edpipe.errors import ContractError
 from edpipe.settings import Settings
 from edpipe.warehouse.connection import open_reader
-from edpipe.warehouse.ops_runs import names_runs, open_reader_with_runs
+from edpipe.warehouse.ops_tables import names_ops, open_reader_with_ops
 from edpipe.warehouse.predictions import how_to_make
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ def query(settings: Settings, sql: str) -> pl.DataFrame:
     settings
         Where the published tables are.
     sql
-        One statement that reads: SELECT, WITH, FROM, DESCRIBE, SHOW, EXPLAIN. ``ops.runs`` holds the runs
-        until now, those since the last publication too.
+        One statement that reads: SELECT, WITH, FROM, DESCRIBE, SHOW, EXPLAIN. Tables of ``ops`` hold what
+        happened until now, also since the last publication.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def query(settings: Settings, sql: str) -> pl.DataFrame:
     """
     import duckdb
 
-    reader = open_reader_with_runs if names_runs(sql) else open_reader
+    reader = open_reader_with_ops if names_ops(sql) else open_reader
     with reader(settings) as connection:
         try:
             _refuse_writing(connection, sql)
