@@ -3,10 +3,11 @@
 The verbs of the command line as functions: :func:`ingest`, :func:`plan`, :func:`build`, :func:`show`,
 :func:`sql`, :func:`embed`, :func:`cluster`, :func:`train`, :func:`evaluate`, :func:`promote`,
 :func:`rollback`, :func:`score`, :func:`forecast`, :func:`recommend`, :func:`refine`, :func:`synthesize`,
-:func:`report`, :func:`status`, :func:`runs`, :func:`doctor`, :func:`demo`.
+:func:`report`, :func:`drift`, :func:`status`, :func:`runs`, :func:`doctor`, :func:`demo`.
 """
 
 from edpipe.api import build, demo, doctor, ingest, plan, publish, runs, show, sql, status
+from edpipe.drifting import drift
 from edpipe.errors import EdpipeError
 from edpipe.forecasting import forecast
 from edpipe.going_back import rollback
@@ -27,6 +28,7 @@ __all__ = [
     "cluster",
     "demo",
     "doctor",
+    "drift",
     "embed",
     "evaluate",
     "forecast",

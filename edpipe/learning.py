@@ -109,7 +109,8 @@ def evaluate(
 ) -> Evaluated:
     """Score a trained model beside the baselines on validation and test rows, and register it.
 
-    The test split is opened once for a run: a second call returns what was measured.
+    The test split is opened once for a run: a second call returns what was measured. A snapshot of the
+    training data is kept for :func:`edpipe.drift`.
 
     Parameters
     ----------
@@ -127,10 +128,13 @@ def evaluate(
     """
     family = family_of(model)
     settings = settings or load_settings()
+    from edpipe.families.drift_snapshot import take_snapshot
+
     with _recorded(settings, "evaluate", family) as run:
         chosen = _run_of(family, run_dir or newest_run(settings, model))
         was_scored = is_scored(chosen.run_dir)
         done = family.evaluate(settings, chosen)
+        take_snapshot(settings, done)
         run.made(lambda: accounts.of_evaluation(done, is_up_to_date=was_scored))
     return done
 

@@ -10,6 +10,7 @@ import edpipe
 from edpipe.learning import comparison
 
 if TYPE_CHECKING:
+    from edpipe.drifting import Drift
     from edpipe.families.family import Made
     from edpipe.learning import Evaluated
 
@@ -48,3 +49,11 @@ def metrics(evaluated: Evaluated) -> None:
     told += [*evaluated.statements, "Warnings:"]
     told += [f"- {warning}" for warning in evaluated.evaluation.warnings] or ["None."]
     create_markdown_artifact(key=f"{version.name}-evaluation", markdown="\n\n".join(told))
+
+
+def drift(found: Drift) -> None:
+    """Show what a check of drift found as a table, with what is flagged in words."""
+    rows = found.rows.filter(found.rows["verdict"].is_not_null())
+    create_table_artifact(
+        key=f"{found.model}-drift", table=rows.to_dicts(), description="\n\n".join(found.words)
+    )

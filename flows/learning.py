@@ -52,3 +52,12 @@ def report(settings: dict[str, Any], run_dirs: list[str], published: str) -> str
     """Write the HTML report of what was published."""
     del published  # orders this step after the publication
     return str(edpipe.report(edpipe.Settings(**settings), run_dir=[Path(one) for one in run_dirs]))
+
+
+@task(cache_policy=NO_CACHE)
+def drift(settings: dict[str, Any], model: str, published: str) -> bool:
+    """Compare what came since with the champion's training; return whether anything has drifted."""
+    del published  # orders this step after the publication
+    found = edpipe.drift(model, edpipe.Settings(**settings))
+    artifacts.drift(found)
+    return found.is_flagged

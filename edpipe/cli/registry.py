@@ -1,4 +1,4 @@
-"""Commands on registered models: rollback."""
+"""Commands on registered models: rollback, drift."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from edpipe.cli.context import settings_of
 from edpipe.cli.output import Format, emit, say
 
 FormatFlag = Annotated[Format, typer.Option("--format", help="How rows are printed.")]
+SHOWN = ["model", "kind", "name", "num_rows", "value", "chance", "low", "high", "verdict"]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")]
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands to the application."""
-    app.command()(rollback)
+    for command in (rollback, drift):
+        app.command()(command)
 
 
 def rollback(
@@ -46,3 +48,42 @@ def rollback(
             say(line)
     row = {"model": model, "champion": done.champion, "previous": done.previous, "reason": done.reason}
     emit([row], form, title=f"Champion of {model}")
+
+
+def drift(
+    context: typer.Context,
+    model: Annotated[
+        str | None,
+        typer.Argument(help="tracing, strategy, tsdiff or diffumin; default each that has a champion."),
+    ] = None,
+    dry_run: DryRun = False,
+    form: FormatFlag = Format.table,
+) -> None:
+    """Compare what came after the champion's training with what it was trained on.
+
+    Example: `edpipe drift`, `edpipe drift tracing --format csv`. Inputs and scores by the population
+    stability index, calibration by week, unseen items and KCs, rows a day. All checks: `edpipe sql "select *
+    from ops.drift"`; a plot: `edpipe report`.
+    """
+    import polars as pl
+
+    from edpipe import drift as verb
+    from edpipe.drifting import with_champion
+
+    settings = settings_of(context)
+    chosen = [model] if model else with_champion(settings)
+    if dry_run:
+        say(f"Would look for drift of {', '.join(chosen) or 'nothing: no family has a champion'}.")
+        return
+    if not chosen:
+        say("No family has a champion: run `edpipe promote`.")
+    parts = []
+    for one in chosen:
+        found = verb(one, settings)
+        parts.append(found.rows.select(pl.lit(one).alias("model"), pl.all()))
+        for line in found.words:
+            say(line)
+    rows = pl.concat(parts) if parts else pl.DataFrame()
+    if rows.height:
+        shown = rows.filter(pl.col("verdict").is_not_null()).select(SHOWN) if form is Format.table else rows
+        emit(shown, form, title="Drift since training")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edpipe.operations import decisions, run_table
+from edpipe.operations import decisions, drift_table, run_table
 from edpipe.operations.columns import Columns
 
 if TYPE_CHECKING:
@@ -48,5 +48,13 @@ OPS_TABLES = (
         decisions.COLUMNS,
         "decided_at",
         decisions.decision_table,
+    ),
+    OpsTable(
+        drift_table.NAME,
+        drift_table.DESCRIPTION,
+        drift_table.GRAIN,
+        drift_table.COLUMNS,
+        "checked_at",
+        drift_table.drift_table,
     ),
 )

@@ -1,4 +1,4 @@
-"""The logged recommender: past behaviors and items asked about in, a probability a row out.
+"""The logged recommender: past behaviors and items asked about in, a table with a probability a row out.
 
 MLflow keeps this file itself and runs it to load the model, so no pickle is involved. What it needs of
 ``edpipe`` and ``models`` is logged beside it; the checkpoint is its artifact.
@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 import polars as pl
 from mlflow.pyfunc.model import PythonModel
-from numpy.typing import NDArray
 
 from edpipe.prediction.diffumin import load_recommender
 from edpipe.prediction.recommend import History, ItemScorer
@@ -30,8 +29,8 @@ class DiffuMINModel(PythonModel):
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: Mapping[str, Any] | None = None
-    ) -> NDArray[np.float64]:
-        """Return a probability for each row that is asked about, NaN for the others, in their order.
+    ) -> pd.DataFrame:
+        """Return ``probability`` of each row that is asked about, NaN for the others, in their order.
 
         Parameters
         ----------
@@ -60,7 +59,7 @@ class DiffuMINModel(PythonModel):
             if len(asked):
                 history = History(number, rows[past], [words[row] for row in past], rows[past])
                 found[asked] = scorer.probabilities(history, rows[asked])
-        return found
+        return pd.DataFrame({"probability": found})
 
     def _catalog(self, ids: list[str]) -> pl.DataFrame:
         """Return what training knows of items."""

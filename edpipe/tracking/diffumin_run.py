@@ -101,7 +101,7 @@ def _log_model(settings: Settings, run: Run, run_dir: Path, item_ids: tuple[str,
         code=MODEL_FILE,
         artifacts={"checkpoint": run_dir / CHECKPOINT_FILE},
         inputs=inputs,
-        outputs=[ColSpec("double")],
+        outputs=[ColSpec("double", "probability", required=False)],
         example=example_input(item_ids),
         packages=PACKAGES,
     )

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from edpipe.errors import EdpipeError
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -36,7 +38,7 @@ def fixed_batch(example: pd.DataFrame, *, num_subjects: int = NUM_SUBJECTS) -> p
 
 def measured_milliseconds(
     code: Path, artifacts: Mapping[str, Path], model_config: Mapping[str, Any] | None, batch: pd.DataFrame
-) -> float:
+) -> float | None:
     """Load a model as MLflow would and return the least processor time that an answer takes, in milliseconds.
 
     On one thread that is the latency of a machine with nothing else to do, whatever runs beside it now.
@@ -51,6 +53,11 @@ def measured_milliseconds(
         Values that it is given.
     batch
         What is asked.
+
+    Returns
+    -------
+    float or None
+        None of a model that cannot be asked, such as one that draws new noise for each answer.
     """
     import torch
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # ships no types
@@ -70,6 +77,8 @@ def measured_milliseconds(
             )
             model.load_context(context)
             return 1000 * least_seconds(lambda: model.predict(None, batch))
+    except EdpipeError:
+        return None
     finally:
         torch.set_num_threads(threads)
 

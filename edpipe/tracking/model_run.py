@@ -37,10 +37,16 @@ MODEL_PACKAGES = ("mlflow", "numpy", "pandas", "torch", "pytorch-lightning")
 
 @dataclass(frozen=True, slots=True)
 class LoggedModel:
-    """Where a logged model is, and how many milliseconds it takes for the fixed batch on one thread."""
+    """Where a logged model is, and its milliseconds for the fixed batch on one thread, if it can be asked."""
 
     uri: str
-    milliseconds: float
+    milliseconds: float | None
+
+    def tags(self) -> dict[str, str]:
+        """Return the tags that a registered version keeps its latency in."""
+        if self.milliseconds is None:
+            return {}
+        return {LATENCY: f"{self.milliseconds:.4g}", MACHINE: machine()}
 
 
 def track_model(
@@ -102,8 +108,7 @@ def track_model(
         description=card,
         tags={
             **validation.tags(),
-            LATENCY: f"{logged.milliseconds:.4g}",
-            MACHINE: machine(),
+            **logged.tags(),
             DATA_FINGERPRINT: data_fingerprint,
             SPLIT: split,
             "source": facts.source,

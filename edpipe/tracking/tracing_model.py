@@ -1,4 +1,4 @@
-"""The logged tracer: a table of answers in, a probability a row out.
+"""The logged tracer: a table of answers in, a table with a probability a row out.
 
 MLflow keeps this file itself and runs it to load the model, so no pickle is involved. It needs only
 torch, numpy, pandas and the ``models`` package, whose code is logged beside it: a serving machine needs no
@@ -42,8 +42,8 @@ class TracingModel(PythonModel):
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: Mapping[str, Any] | None = None
-    ) -> NDArray[np.float64]:
-        """Return the probability of a right answer, one a row, in the order of the rows.
+    ) -> pd.DataFrame:
+        """Return ``probability`` of a right answer, one a row, in the order of the rows.
 
         Parameters
         ----------
@@ -66,7 +66,7 @@ class TracingModel(PythonModel):
         bounds = [0, *(np.flatnonzero(students[1:] != students[:-1]) + 1).tolist(), len(table)]
         for first, last in itertools.pairwise(bounds):
             probability[order[first:last]] = self._trace(ordered.iloc[first:last])
-        return probability
+        return pd.DataFrame({"probability": probability})
 
     def _trace(self, history: pd.DataFrame) -> NDArray[np.float64]:
         """Predict one student's rows, in windows that overlap by half."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edpipe.datasets.forecast_levels import DEFAULT_LEVELS, quantile_name
 from edpipe.datasets.series import SeriesSet
 from edpipe.settings import Settings
 from edpipe.tracking.model_card import CardFacts
@@ -97,7 +98,13 @@ def _log_model(settings: Settings, run: Run, run_dir: Path, series: SeriesSet) -
         code=MODEL_FILE,
         artifacts={"checkpoint": run_dir / CHECKPOINT_FILE},
         inputs=inputs,
-        outputs=None,
+        outputs=[
+            ColSpec("string", "series_id"),
+            ColSpec("datetime", "time"),
+            ColSpec("long", "step"),
+            ColSpec("double", "mean", required=False),
+            *(ColSpec("double", quantile_name(level)) for level in DEFAULT_LEVELS),
+        ],
         example=example_input(series),
         packages=PACKAGES,
     )

@@ -271,7 +271,7 @@ def test_the_logged_model_answers_as_the_recommender_does(done: Whole) -> None:
             "is_asked": [place >= len(past) for place in range(len(ids))],
         }
     )
-    answers = np.asarray(model.predict(rows))
+    answers = model.predict(rows)["probability"].to_numpy()
     assert np.isnan(answers[: len(past)]).all()
     # Clicks of this log have no outcome, so none is known to the model; times since the last are not told.
     np.testing.assert_allclose(answers[len(past) :], found["probability"].to_numpy(), atol=1e-6)

@@ -194,7 +194,7 @@ def test_the_loaded_model_predicts_what_the_network_says(tracked):
         lag=torch.tensor(lag)[None].float(),
     )
     expected = tracer(batch)[0].sigmoid().tolist()
-    assert list(model.predict(answers)) == pytest.approx(expected, abs=1e-6)
+    assert list(model.predict(answers)["probability"]) == pytest.approx(expected, abs=1e-6)
 
 
 def test_rows_in_any_order_of_several_students_get_their_own_prediction(tracked):
@@ -203,8 +203,8 @@ def test_rows_in_any_order_of_several_students_get_their_own_prediction(tracked)
     model = mlflow.pyfunc.load_model(version.uri)
     answers = pd.concat([history(9, "u2", seed=1), history(250, "u1", seed=2)], ignore_index=True)
     shuffled = answers.sample(frac=1, random_state=3)
-    expected = pd.Series(model.predict(answers), index=answers.index)
-    assert list(model.predict(shuffled)) == pytest.approx(list(expected[shuffled.index]))
+    expected = model.predict(answers)["probability"]
+    assert list(model.predict(shuffled)["probability"]) == pytest.approx(list(expected[shuffled.index]))
 
 
 def test_the_loaded_model_is_causal_and_takes_a_question_without_answer(tracked):
@@ -216,7 +216,9 @@ def test_the_loaded_model_is_causal_and_takes_a_question_without_answer(tracked)
     asked.loc[7, ["is_correct", "elapsed_seconds"]] = np.nan
     asked["lag_seconds"] = np.nan
     asked.loc[7, "lag_seconds"] = max(60 - answers.loc[7, "elapsed_seconds"], 0)
-    assert model.predict(asked)[-1] == pytest.approx(model.predict(answers)[-1], abs=1e-6)
+    assert model.predict(asked)["probability"].iloc[-1] == pytest.approx(
+        model.predict(answers)["probability"].iloc[-1], abs=1e-6
+    )
 
 
 def test_answers_without_times_are_taken_in_row_order(tracked):
@@ -225,6 +227,8 @@ def test_answers_without_times_are_taken_in_row_order(tracked):
     model = mlflow.pyfunc.load_model(version.uri)
     answers = history(8).assign(answered_at=pd.NaT, elapsed_seconds=np.nan)
     answers["answered_at"] = pd.to_datetime(answers["answered_at"])
-    probability = model.predict(answers)
+    probability = model.predict(answers)["probability"]
     assert ((probability > 0) & (probability < 1)).all()
-    assert list(model.predict(answers.head(5))) == pytest.approx(list(probability[:5]), abs=1e-6)
+    assert list(model.predict(answers.head(5))["probability"]) == pytest.approx(
+        list(probability[:5]), abs=1e-6
+    )
