@@ -15,7 +15,8 @@ import polars as pl
 import edpipe
 from edpipe.settings import Settings
 
-NUM_STUDENTS = 5
+NUM_STUDENTS = 3
+NUM_KCS = 8
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,10 @@ def tracing(settings: Settings) -> Asked:
     tracer = load_tracer(newest_run(settings, "tracing"))
     dataset = tracing_dataset(settings)
     probes = choose_probes(dataset, tracer.vocabulary)
-    # Probes without an item of their own have no row here: their KCs are left out.
-    known = np.flatnonzero(probes.items > 1)
-    kcs = np.flatnonzero(probes.weights[:, known].sum(axis=1) > 1 - 1e-9)
+    # A KC without an item that training met is asked as an unknown item, which has no row here.
+    has_item = probes.items > 1
+    kcs = np.flatnonzero(probes.weights[:, has_item].sum(axis=1) > 1 - 1e-9)[:NUM_KCS]
+    known = np.flatnonzero(has_item & (probes.weights[kcs].sum(axis=0) > 0))
     items = [tracer.vocabulary.item_ids[number - 2] for number in probes.items[known].tolist()]
     history = edpipe.sql(
         "select student_id, item_id, is_correct, e.elapsed_seconds, e.lag_seconds "

@@ -156,7 +156,9 @@ def _calibration(rows: pl.DataFrame) -> Iterator[dict[str, object]]:
         )
         errors, counts = by_student["error"].to_numpy(), by_student["rows"].to_numpy()
         gap = float(errors.sum() / counts.sum())
-        half = width * _cluster_error(errors - gap * counts, int(counts.sum()))
+        half = width * _cluster_error(
+            errors - gap * counts, int(counts.sum()), float(part["observed"].cast(pl.Float64).sum())
+        )
         clear = max(0.0, abs(gap) - half)
         yield {
             "kind": "calibration",
@@ -173,11 +175,16 @@ def _calibration(rows: pl.DataFrame) -> Iterator[dict[str, object]]:
         }
 
 
-def _cluster_error(excess: NDArray[np.float64], num_rows: int) -> float:
-    """Return the standard error of a mean over rows of students; infinite for one student."""
+def _cluster_error(excess: NDArray[np.float64], num_rows: int, num_came: float) -> float:
+    """Return the standard error of a mean over rows of students; infinite for one student.
+
+    It is at least that of free rows, half a row more of each kind: few rows that are all alike are not sure.
+    """
     if len(excess) < FEWEST_CLUSTERS:
         return float("inf")
-    return float(np.sqrt((excess**2).sum() * len(excess) / (len(excess) - 1)) / num_rows)
+    share = (num_came + 0.5) / (num_rows + 1)
+    free = np.sqrt(share * (1 - share) / num_rows)
+    return max(float(free), float(np.sqrt((excess**2).sum() * len(excess) / (len(excess) - 1)) / num_rows))
 
 
 def _volume(snapshot: Snapshot, rows: pl.DataFrame) -> Iterator[dict[str, object]]:

@@ -19,10 +19,9 @@ NAME, TITLE = "drift", "Drift since training"
 ROW, TOP, BOTTOM, RIGHT = 20, 14, 44, 24
 FLAGGED = ("some", "strong")
 READING = (
-    "A bar is the stability index of a feature, or of the scores, between training and what came since: "
-    "0 where both have the same shares. Grid lines stand at 0.1, some drift, and 0.25, strong drift; the tick "
-    "across a bar is what chance may make of it with so few students, and a bar that ends before its tick says "
-    "nothing."
+    "A bar is the stability index of a feature, or of the scores, between training and what came since: 0 "
+    "where both have equal shares. Lines stand at 0.1, some drift, and 0.25, strong drift; the tick across a "
+    "bar is what chance may make of it with so few students: a bar that ends before its tick says nothing."
 )
 WEEKS_READING = (
     "A dot is what came in a week less what was foretold, its bar the interval that holds for all weeks "

@@ -63,8 +63,8 @@ found = model.predict(pd.read_parquet(rows))
 assert isinstance(found, pd.DataFrame)
 assert list(found.columns) == signature.outputs.input_names(), list(found.columns)
 found.to_parquet(answers)
-import edpipe
-print(json.dumps(edpipe.__file__) if name != "tracing" else '"none"')
+import models
+print(json.dumps(models.__file__))
 """
 UP_SECONDS = 300
 
@@ -116,7 +116,7 @@ def test_the_champion_is_loaded_without_the_checkout_and_gives_the_published_pre
     )
     assert done.returncode == 0, done.stderr[-3000:]
     where = json.loads(done.stdout.splitlines()[-1])
-    assert name == "tracing" or "mlartifacts" in where or "/code/" in where
+    assert "/code/models/" in where
     asked[name].assert_same(pl.read_parquet(answers))
 
 

@@ -115,3 +115,14 @@ def test_one_day_beside_the_rest_is_stable_but_for_its_hours():
     assert alarms(snapshot, rows.filter(last)) - {("volume", "median day")} == set()
     night = rows.filter(last).with_columns(hour=pl.lit(3, dtype=pl.Int8))
     assert ("input", "hour") in alarms(snapshot, night)
+
+
+def test_a_week_of_few_rows_that_are_all_alike_is_not_sure(snapshot):
+    rows = (
+        answers(12, week=2)
+        .head(8)
+        .with_columns(student=pl.int_range(pl.len()), score=pl.lit(0.9), observed=pl.lit(1.0))
+    )
+    weeks = compare(snapshot, rows).filter(kind="calibration")
+    assert (weeks["low"] < 0).all()
+    assert set(weeks["verdict"]) == {"chance"}
