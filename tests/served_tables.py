@@ -70,7 +70,8 @@ def tracing(settings: Settings) -> Asked:
     history = edpipe.sql(
         "select student_id, item_id, is_correct, e.elapsed_seconds, e.lag_seconds "
         "from training.tracing_examples e join core.items using (item_key) "
-        f"where student_key <= {NUM_STUDENTS} order by student_key, interaction_number",
+        f"where e.source = '{dataset.source}' qualify dense_rank() over (order by student_key) <= "
+        f"{NUM_STUDENTS} order by student_key, interaction_number",
         settings,
     ).with_columns(pl.col("is_correct").cast(pl.Float64))
     history = history.group_by("student_id", maintain_order=True).tail(tracer.context_length - 1)

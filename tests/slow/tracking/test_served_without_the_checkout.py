@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import signal
@@ -143,7 +142,7 @@ def test_the_champion_is_served_and_answers_as_batch_scoring_did(name, asked, el
         )
         with urllib.request.urlopen(request, timeout=600) as response:
             found = json.load(response)["predictions"]
-        answers = pl.read_json(io.BytesIO(json.dumps(found).encode()), infer_schema_length=None)
+        answers = pl.DataFrame(found, infer_schema_length=None)
         asked[name].assert_same(answers)
     finally:
         os.killpg(server.pid, signal.SIGTERM)
