@@ -67,14 +67,16 @@ def tracing(settings: Settings) -> Asked:
     kcs = np.flatnonzero(probes.weights[:, has_item].sum(axis=1) > 1 - 1e-9)[:NUM_KCS]
     known = np.flatnonzero(has_item & (probes.weights[kcs].sum(axis=0) > 0))
     items = [tracer.vocabulary.item_ids[number - 2] for number in probes.items[known].tolist()]
+    # Longer histories are cut by batch scoring before the question, and by the logged model with it.
     history = edpipe.sql(
+        "with short as (select student_key from training.tracing_examples "
+        f"where source = '{dataset.source}' group by student_key having count(*) < {tracer.context_length} "
+        f"order by count(*) desc, student_key limit {NUM_STUDENTS}) "
         "select student_id, item_id, is_correct, e.elapsed_seconds, e.lag_seconds "
-        "from training.tracing_examples e join core.items using (item_key) "
-        f"where e.source = '{dataset.source}' qualify dense_rank() over (order by student_key) <= "
-        f"{NUM_STUDENTS} order by student_key, interaction_number",
+        "from training.tracing_examples e join short using (student_key) join core.items using (item_key) "
+        "order by student_key, interaction_number",
         settings,
     ).with_columns(pl.col("is_correct").cast(pl.Float64))
-    history = history.group_by("student_id", maintain_order=True).tail(tracer.context_length - 1)
     parts = []
     for (student,), past in history.group_by("student_id", maintain_order=True):
         for place, item in enumerate(items):
