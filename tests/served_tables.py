@@ -67,10 +67,11 @@ def tracing(settings: Settings) -> Asked:
     kcs = np.flatnonzero(probes.weights[:, has_item].sum(axis=1) > 1 - 1e-9)[:NUM_KCS]
     known = np.flatnonzero(has_item & (probes.weights[kcs].sum(axis=0) > 0))
     items = [tracer.vocabulary.item_ids[number - 2] for number in probes.items[known].tolist()]
-    # Longer histories are cut by batch scoring before the question, and by the logged model with it.
+    # Longer histories are cut by batch scoring before the question, and by the logged model with it. Of items
+    # that training never met, batch scoring still knows the KCs; training students have none.
     history = edpipe.sql(
         "with short as (select student_key from training.tracing_examples "
-        f"where source = '{dataset.source}' group by student_key having count(*) < {tracer.context_length} "
+        f"where source = '{dataset.source}' and split = 'train' group by student_key having count(*) < {tracer.context_length} "
         f"order by count(*) desc, student_key limit {NUM_STUDENTS}) "
         "select student_id, item_id, is_correct, e.elapsed_seconds, e.lag_seconds "
         "from training.tracing_examples e join short using (student_key) join core.items using (item_key) "
