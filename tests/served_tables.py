@@ -71,7 +71,8 @@ def tracing(settings: Settings) -> Asked:
     # that training never met, batch scoring still knows the KCs; training students have none.
     history = edpipe.sql(
         "with short as (select student_key from training.tracing_examples "
-        f"where source = '{dataset.source}' and split = 'train' group by student_key having count(*) < {tracer.context_length} "
+        f"where source = '{dataset.source}' and split = 'train' "
+        "group by student_key having count(*) < {tracer.context_length} "
         f"order by count(*) desc, student_key limit {NUM_STUDENTS}) "
         "select student_id, item_id, is_correct, e.elapsed_seconds, e.lag_seconds "
         "from training.tracing_examples e join short using (student_key) join core.items using (item_key) "
