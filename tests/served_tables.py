@@ -72,7 +72,7 @@ def tracing(settings: Settings) -> Asked:
     history = edpipe.sql(
         "with short as (select student_key from training.tracing_examples "
         f"where source = '{dataset.source}' and split = 'train' "
-        "group by student_key having count(*) < {tracer.context_length} "
+        f"group by student_key having count(*) < {tracer.context_length} "
         f"order by count(*) desc, student_key limit {NUM_STUDENTS}) "
         "select student_id, item_id, is_correct, e.elapsed_seconds, e.lag_seconds "
         "from training.tracing_examples e join short using (student_key) join core.items using (item_key) "
