@@ -57,7 +57,19 @@ bench: $(READY)  ## Side-by-side measurements, into benchmarks/results
 lock: $(READY)  ## Pin what is installed, so that two installs are equal
 	$(BIN)/python scripts/lock.py > constraints.txt
 
+env:  ## Write .env with random secrets for the servers; what is there is kept
+	@$(PYTHON) scripts/env_file.py
+	@touch edpipe.toml && mkdir -p logs
+
+up: env  ## Start PostgreSQL, Prefect, MLflow and a worker in containers, and wait until all are well
+	@command -v docker >/dev/null || { echo "Docker with its compose plugin is needed; docs/how-to/deploy.md also says how to do without."; exit 1; }
+	docker compose up --build --detach --wait
+	docker compose ps
+
+down:  ## Stop the servers; what they keep stays
+	docker compose down
+
 clean:  ## Remove the environment and caches; data stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help setup demo check browser test test-slow test-gpu fix bench lock clean
+.PHONY: help setup demo check browser test test-slow test-gpu fix bench lock env up down clean

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +37,7 @@ def of_build(report: BuildReport, settings: Settings) -> Account:
     manifests = landed(settings.raw_dir)
     return Account(
         rows_in=sum(one.rows for one in manifests),
-        rows_out=sum(one.rows or 0 for one in report.models),
+        rows_out=sum(one.rows or 0 for one in report.models) if report.models else None,
         inputs=[_raw(one, settings) for one in manifests],
         outputs=[report.published, *(one.name for one in report.models)],
         is_up_to_date=not report.models,
@@ -86,17 +86,23 @@ def of_promotion(decided: Promotion) -> Account:
     )
 
 
-def of_scores(paths: Sequence[Path], champion: str, *, since: float) -> Account:
-    """Count the rows of the prediction tables; up to date where none is younger than ``since``."""
-    import pyarrow.parquet as pq
+def stamps(settings: Settings, tables: Sequence[str]) -> dict[Path, int]:
+    """Return when each prediction table that is there was written, in ns."""
+    from edpipe.families.tables import table_path
 
-    from edpipe.families.tables import FILE_CLOCK_SECONDS
+    paths = [table_path(settings, name.removeprefix("predictions.")) for name in tables]
+    return {path: path.stat().st_mtime_ns for path in paths if path.exists()}
+
+
+def of_scores(paths: Sequence[Path], champion: str, before: Mapping[Path, int]) -> Account:
+    """Count the rows of the prediction tables; up to date where all are as old as ``before``."""
+    import pyarrow.parquet as pq
 
     return Account(
         rows_out=sum(pq.read_metadata(path).num_rows for path in paths),
         inputs=[champion],
         outputs=paths,
-        is_up_to_date=all(path.stat().st_mtime < since - FILE_CLOCK_SECONDS for path in paths),
+        is_up_to_date=all(path.stat().st_mtime_ns == before.get(path) for path in paths),
     )
 
 

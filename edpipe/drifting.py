@@ -7,8 +7,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edpipe.errors import ContractError, RegistryError
-from edpipe.learning import MODELS, family_of
+from edpipe.errors import ContractError
+from edpipe.learning import family_of
 from edpipe.operations.runs import Account, recorded
 from edpipe.settings import Settings, load_settings
 
@@ -115,17 +115,3 @@ def drift(model: str = "tracing", settings: Settings | None = None) -> Drift:
         path = write_drift(settings, found, family=model, version=chosen.version, since=snapshot.until)
         recording.made(lambda: Account(rows_in=rows.height, inputs=[chosen.uri], outputs=[path]))
         return Drift(model, chosen.version, snapshot.until, found, path)
-
-
-def with_champion(settings: Settings) -> list[str]:
-    """Return the families that have a champion."""
-    from edpipe.tracking.registry import champion
-
-    found = []
-    for model in MODELS:
-        try:
-            champion(settings, model)
-        except RegistryError:
-            continue
-        found.append(model)
-    return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -214,11 +213,11 @@ def score(model: str = "tracing", settings: Settings | None = None) -> list[Path
     settings = settings or load_settings()
     from edpipe.tracking.registry import champion
 
-    started = time.time()
+    before = accounts.stamps(settings, family.tables)
     with _recorded(settings, "score", family) as run:
         chosen = champion(settings, model)
         written = family.score(settings, chosen)
-        run.made(lambda: accounts.of_scores(written, chosen.uri, since=started))
+        run.made(lambda: accounts.of_scores(written, chosen.uri, before))
     return written
 
 

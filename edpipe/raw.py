@@ -196,12 +196,16 @@ class RawInput:
 
 @dataclass(frozen=True, slots=True)
 class RawShard:
-    """One Parquet file of rows and, where rows were refused, one of rejects."""
+    """One Parquet file of rows and, where rows were refused, one of rejects.
+
+    ``forgotten_rows`` were there, kept or refused, and belonged to students who are forgotten.
+    """
 
     file: str
     rows: int
     rejects_file: str = ""
     rejected_rows: int = 0
+    forgotten_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +213,7 @@ class Manifest:
     """What a raw relation holds and where it came from.
 
     ``source_rows = rows + rejected_rows``; members left out by a student selection are counted in
-    ``excluded_members`` and named by ``selection``.
+    ``excluded_members`` and named by ``selection``, rows of forgotten students in ``forgotten_rows``.
     """
 
     source: str
@@ -236,8 +240,13 @@ class Manifest:
         return sum(shard.rejected_rows for shard in self.shards)
 
     @property
+    def forgotten_rows(self) -> int:
+        """Rows left out because their student is forgotten."""
+        return sum(shard.forgotten_rows for shard in self.shards)
+
+    @property
     def source_rows(self) -> int:
-        """Rows read from the inputs."""
+        """Rows read from the inputs, without those of forgotten students."""
         return self.rows + self.rejected_rows
 
 

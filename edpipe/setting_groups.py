@@ -23,6 +23,11 @@ def refuse_unknown(data: Any, known: list[str]) -> None:
         raise ValueError(" ".join(unknown))
 
 
+def split(text: str) -> list[str]:
+    """Return the parts between commas, without spaces around them."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
 class Strict(BaseModel):
     """Settings that refuse keys they do not know."""
 
@@ -42,7 +47,7 @@ class Strict(BaseModel):
         field = cls.model_fields[str(info.field_name)]
         if not isinstance(value, str) or get_origin(field.annotation) is not tuple:
             return value
-        return [part.strip() for part in value.split(",") if part.strip()]
+        return split(value)
 
 
 class IngestSettings(Strict):
@@ -90,6 +95,39 @@ class WarehouseSettings(Strict):
         default=("DON'T TRACK ME", "DO NOT TRACK ME"),
         description="Words that mark a KC as bookkeeping, whatever their case: left out of strategies.",
     )
+
+
+class QuerySettings(Strict):
+    """What `edpipe sql` may take: anybody's SQL runs within it."""
+
+    timeout_seconds: float = Field(
+        default=120, gt=0, description="Seconds after which a query of `edpipe sql` is stopped."
+    )
+    memory_limit_mib: int = Field(
+        default=1024,
+        ge=32,
+        description="Memory a query of `edpipe sql` may use, its answer included, in MiB.",
+    )
+    spill_limit_mib: int = Field(
+        default=8192, ge=0, description="Disk a query of `edpipe sql` may fill while it runs, in MiB."
+    )
+
+
+class ScheduleSettings(Strict):
+    """What the scheduled flows read."""
+
+    sources: dict[str, tuple[str, ...]] = Field(
+        default={},
+        description='Files and folders that the nightly flow reads, by source: `ednet = ["/srv/ednet"]`.',
+    )
+
+    @field_validator("sources", mode="before")
+    @classmethod
+    def _split_paths(cls, value: Any) -> Any:
+        """Read ``a,b`` where paths are expected: flags are text."""
+        if not isinstance(value, dict):
+            return value
+        return {source: split(paths) if isinstance(paths, str) else paths for source, paths in value.items()}
 
 
 class SplitSettings(Strict):

@@ -25,6 +25,8 @@ from edpipe.setting_groups import (
     ClusterSettings,
     EmbeddingSettings,
     IngestSettings,
+    QuerySettings,
+    ScheduleSettings,
     SplitSettings,
     StrategySettings,
     SyntheticSettings,
@@ -41,8 +43,8 @@ from edpipe.setting_groups_registry import PromotionSettings
 PRESETS = ("smoke", "small", "full")
 SETTINGS_FILE = "edpipe.toml"
 ENVIRONMENT_PREFIX = "EDPIPE_"
-# Names with the prefix that are not settings: where the tests find real data.
-OTHER_ENVIRONMENT_NAMES = frozenset({"EDPIPE_REAL_DATA"})
+# Names with the prefix that are not settings: where the tests find real data, and a secret.
+OTHER_ENVIRONMENT_NAMES = frozenset({"EDPIPE_REAL_DATA", "EDPIPE_EXPORT_KEY"})
 
 Preset = Literal["smoke", "small", "full"]
 
@@ -63,6 +65,7 @@ class Settings(BaseSettings):
     tracking_uri: str = Field(default="", description="MLflow server; empty is SQLite under `home`.")
     ingest: IngestSettings = IngestSettings()
     warehouse: WarehouseSettings = WarehouseSettings()
+    query: QuerySettings = QuerySettings()
     split: SplitSettings = SplitSettings()
     tracing: TracingSettings = TracingSettings()
     embedding: EmbeddingSettings = EmbeddingSettings()
@@ -73,6 +76,7 @@ class Settings(BaseSettings):
     diffumin: DiffuMINSettings = DiffuMINSettings()
     promotion: PromotionSettings = PromotionSettings()
     synthetic: SyntheticSettings = SyntheticSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
 
     @model_validator(mode="before")
     @classmethod
@@ -229,7 +233,8 @@ def _without_none(values: dict[str, Any]) -> dict[str, Any]:
     kept = {}
     for key, value in values.items():
         inner = _without_none(value) if isinstance(value, dict) else value
-        if inner is not None and inner != {}:
+        # A group whose values are all None says nothing; an empty one as given may have a wrong name.
+        if inner is not None and (inner != {} or value == {}):
             kept[key] = inner
     return kept
 

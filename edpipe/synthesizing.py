@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from edpipe.datasets.forecast_task import ForecastTask
     from edpipe.evaluation.synthesis.judge import SynthesisJudgement
+    from edpipe.evaluation.synthesis.release import ReleaseFigure
     from edpipe.prediction.forecast import TrainedForecaster
     from edpipe.prediction.synthesize import Synthesis
 
@@ -148,6 +149,19 @@ def judged(
         num_trees=num_trees,
         seed=settings.seed,
         progress=settings.progress,
+    )
+
+
+def released(request: SynthesisRequest, synthesis: Synthesis, settings: Settings) -> ReleaseFigure:
+    """Measure whether what was drawn tells who was trained on: the figure that goes with every release."""
+    from edpipe.evaluation.synthesis.release import release_figure
+
+    return release_figure(
+        request.task,
+        synthesis.unit_windows(),
+        name=f"run {request.plan.trained_in.name}",
+        num_draws=settings.tsdiff.bootstrap,
+        seed=settings.seed,
     )
 
 

@@ -10,6 +10,8 @@ import edpipe
 from edpipe.learning import comparison
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from edpipe.drifting import Drift
     from edpipe.families.family import Made
     from edpipe.learning import Evaluated
@@ -23,28 +25,25 @@ def reconciliation(settings: edpipe.Settings) -> None:
         settings,
     )
     failed = rows.filter(~rows["is_ok"]).height
-    create_table_artifact(
-        key="reconciliation",
-        table=rows.to_dicts(),
-        description=f"{rows.height} checks, {failed} that do not hold.",
-    )
+    table("reconciliation", rows, f"{rows.height} checks, {failed} that do not hold.")
+
+
+def table(key: str, rows: pl.DataFrame, description: str) -> None:
+    """Show rows as a table."""
+    create_table_artifact(key=key, table=rows.to_dicts(), description=description)
 
 
 def made(key: str, what: Made) -> str:
     """Show what a step made as a table, and return its folder."""
     description = "\n\n".join(filter(None, [what.title, *what.words, what.caption]))
-    create_table_artifact(key=key, table=what.rows.to_dicts(), description=description)
+    table(key, what.rows, description)
     return str(what.folder)
 
 
 def metrics(evaluated: Evaluated) -> None:
     """Show the comparison with the baselines on the test part, and where the MLflow run is."""
     version = evaluated.version
-    create_table_artifact(
-        key=f"{version.name}-metrics",
-        table=comparison(evaluated.run.run_dir).to_dicts(),
-        description="Test part, 95 % intervals.",
-    )
+    table(f"{version.name}-metrics", comparison(evaluated.run.run_dir), "Test part, 95 % intervals.")
     told = [f"Registered as `{version.name}` version {version.version}, MLflow run `{version.run_id}`."]
     told += [*evaluated.statements, "Warnings:"]
     told += [f"- {warning}" for warning in evaluated.evaluation.warnings] or ["None."]
@@ -54,6 +53,4 @@ def metrics(evaluated: Evaluated) -> None:
 def drift(found: Drift) -> None:
     """Show what a check of drift found as a table, with what is flagged in words."""
     rows = found.rows.filter(found.rows["verdict"].is_not_null())
-    create_table_artifact(
-        key=f"{found.model}-drift", table=rows.to_dicts(), description="\n\n".join(found.words)
-    )
+    table(f"{found.model}-drift", rows, "\n\n".join(found.words))

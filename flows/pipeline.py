@@ -7,8 +7,8 @@ from typing import Any
 from prefect import flow
 
 from edpipe.learning import models_on
-from edpipe.settings import Settings
 from flows.learning import evaluate, promote, publish, report, score, train
+from flows.parameters import checked, opened
 from flows.steps import build, cluster, embed, ingest
 
 
@@ -18,9 +18,10 @@ def pipeline(settings: dict[str, Any], sources: dict[str, list[str]]) -> dict[st
 
     Returns the run's folder of each family of models, the published tables and the report.
     """
+    settings = checked(settings)
     landed = [ingest(settings, source, paths) for source, paths in sources.items()]
     built = build(settings, landed)
-    runs = {model: learn(settings, model, built) for model in models_on(Settings(**settings), sources)}
+    runs = {model: learn(settings, model, built) for model in models_on(opened(settings), sources)}
     run_dirs = list(runs.values())
     published = publish(settings, run_dirs)
     return {**runs, "published": published, "report": report(settings, run_dirs, published)}

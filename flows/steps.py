@@ -11,9 +11,10 @@ from prefect.cache_policies import NO_CACHE
 import edpipe
 from edpipe.errors import EdpipeError, WarehouseBusyError
 from flows import artifacts
+from flows.parameters import opened
+from flows.writers import writing
 
-# Steps pass references (paths, versions) and decide by themselves what is up to date: Prefect's own
-# result cache would not notice that a table is gone.
+# Steps pass references and decide by themselves what is up to date: Prefect's cache sees no lost table.
 
 
 def is_busy(_task: Any, _run: Any, state: Any) -> bool:
@@ -29,7 +30,8 @@ def may_pass(_task: Any, _run: Any, state: Any) -> bool:
 @task(retries=2, retry_delay_seconds=10, retry_condition_fn=may_pass, cache_policy=NO_CACHE)
 def ingest(settings: dict[str, Any], source: str, paths: list[str]) -> str:
     """Land raw Parquet; a network drive may come back, so this is tried again."""
-    edpipe.ingest(source, [Path(path) for path in paths], edpipe.Settings(**settings))
+    with writing():
+        edpipe.ingest(source, [Path(path) for path in paths], opened(settings))
     return source
 
 
@@ -37,8 +39,9 @@ def ingest(settings: dict[str, Any], source: str, paths: list[str]) -> str:
 def build(settings: dict[str, Any], landed: list[str]) -> str:
     """Build what changed, audit it, publish it."""
     del landed  # orders this step after the ingestions
-    report = edpipe.build(edpipe.Settings(**settings))
-    artifacts.reconciliation(edpipe.Settings(**settings))
+    with writing():
+        report = edpipe.build(opened(settings))
+    artifacts.reconciliation(opened(settings))
     return str(report.published)
 
 
@@ -46,11 +49,11 @@ def build(settings: dict[str, Any], landed: list[str]) -> str:
 def embed(settings: dict[str, Any], built: str) -> str:
     """Learn vectors of students, problems and KCs, or take those of the same data."""
     del built  # orders this step after the build
-    return artifacts.made("embedding", edpipe.embed(edpipe.Settings(**settings)))
+    return artifacts.made("embedding", edpipe.embed(opened(settings)))
 
 
 @task(cache_policy=NO_CACHE)
 def cluster(settings: dict[str, Any], embedding: str) -> str:
     """Group who is interchangeable, or take the clusters of the same data."""
     del embedding  # orders this step after the embedding
-    return artifacts.made("clusters", edpipe.cluster(edpipe.Settings(**settings)))
+    return artifacts.made("clusters", edpipe.cluster(opened(settings)))

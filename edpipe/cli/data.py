@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +12,10 @@ import typer
 
 from edpipe.cli.context import settings_of
 from edpipe.cli.output import Format, emit, rows_of, say
+from edpipe.errors import ContractError
+
+# After an interrupt that DuckDB has not heard, before the process ends itself.
+GRACE_SECONDS = 5.0
 
 FormatFlag = Annotated[Format, typer.Option("--format", help="How rows are printed.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")]
@@ -188,14 +194,31 @@ def sql(
     query: Annotated[str, typer.Argument(help="One SELECT; `-` reads it from standard input.")],
     form: FormatFlag = Format.table,
 ) -> None:
-    """Ask the published tables, read-only.
+    """Ask the published tables, read-only, without reach for anything else.
 
     Example: `edpipe sql "select part, count(*) from core.items group by part"`.
     """
     from edpipe import sql as verb
 
     text = sys.stdin.read() if query == "-" else query
-    emit(verb(text, settings_of(context)), form)
+    settings = settings_of(context)
+    # DuckDB cannot be interrupted while it folds constants; this process has nothing else to do.
+    last_resort = threading.Timer(settings.query.timeout_seconds + GRACE_SECONDS, _give_up)
+    last_resort.daemon = True
+    last_resort.start()
+    answer = verb(text, settings)
+    last_resort.cancel()
+    emit(answer, form)
+
+
+def _give_up() -> None:
+    say(
+        "Error: The query took too long and does not let itself be interrupted.\n"
+        "  Where: setting `query.timeout_seconds`\n"
+        "  Next step: Ask for less, or allow more: `edpipe --set query.timeout_seconds=600 sql …`.\n"
+        "  State: Nothing was changed."
+    )
+    os._exit(ContractError.exit_code)
 
 
 def status(context: typer.Context, form: FormatFlag = Format.table) -> None:

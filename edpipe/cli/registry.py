@@ -68,10 +68,10 @@ def drift(
     import polars as pl
 
     from edpipe import drift as verb
-    from edpipe.drifting import with_champion
+    from edpipe.champions import champions
 
     settings = settings_of(context)
-    chosen = [model] if model else with_champion(settings)
+    chosen = [model] if model else [one.name for one in champions(settings)]
     if dry_run:
         say(f"Would look for drift of {', '.join(chosen) or 'nothing: no family has a champion'}.")
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -46,9 +47,9 @@ def synthesize(
 
     Example: `edpipe --set tsdiff.model=unconditional train tsdiff`, then `edpipe synthesize --num 500 --judge
     --output synthetic.csv`. With `--judge` the judgement is printed in place of the series; read its verdict
-    before anything leaves the house.
+    before anything leaves the house. Beside an output stands whether it tells who was trained on.
     """
-    from edpipe.synthesizing import drawn, judged, open_synthesis
+    from edpipe.synthesizing import drawn, judged, open_synthesis, released
 
     if output is not None and output.suffix not in WRITTEN:
         raise SettingsError(
@@ -74,7 +75,11 @@ def synthesize(
         for one in judgement.verdicts:
             say(one.sentence)
     if output is not None:
+        figure = released(request, synthesis, settings)
+        beside = output.with_name(f"{output.name}.privacy.json")
+        beside.write_text(json.dumps({"run": plan.trained_in.name, **figure.to_dict()}, indent=1) + "\n")
         write_rows(rows, output)
-        say(f"Written: {output}, {rows.height:,} rows.")
+        say(figure.sentence)
+        say(f"Written: {output}, {rows.height:,} rows, and {beside.name}, which belongs to it.")
     elif not judge:
         emit(rows, form, title="Synthetic series")

@@ -35,7 +35,7 @@ COLUMNS: Columns = {
     "ended_at": ("TIMESTAMP WITH TIME ZONE", "When it ended, UTC; null where it did not."),
     "seconds": ("DOUBLE", "Duration, seconds."),
     "rows_in": ("BIGINT", "Rows read, where they were counted."),
-    "rows_out": ("BIGINT", "Rows written, where they were counted."),
+    "rows_out": ("BIGINT", "Rows of what was made, or found up to date, where they were counted."),
     "peak_memory_mib": (
         "DOUBLE",
         "Most memory of the process while it ran, MiB; of its largest worker where one needed more.",
@@ -44,7 +44,7 @@ COLUMNS: Columns = {
     "error_message": ("VARCHAR", "First line of its message."),
     "next_step": ("VARCHAR", "What to do about it."),
     "edpipe_version": ("VARCHAR", "Version of edpipe."),
-    "settings_fingerprint": ("VARCHAR", "Equal where all settings are equal, home and progress apart."),
+    "settings_fingerprint": ("VARCHAR", "Equal where all settings are, but for home, progress and schedule."),
     "inputs": ("VARCHAR[]", "What was read: paths, relations with their fingerprint, models."),
     "outputs": ("VARCHAR[]", "What was made: paths, versions of models."),
     "host": ("VARCHAR", "Machine."),

@@ -8,7 +8,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 # Id of the flow run that the steps of this thread belong to; whoever orders steps sets it.
 FLOW_RUN: ContextVar[str] = ContextVar("flow_run", default="")
-# Where everything is written and how progress is shown changes nothing in what is made.
-NOT_IN_FINGERPRINT = {"home", "progress"}
+# Where everything is written, how progress is shown and what is scheduled change nothing in what is made.
+NOT_IN_FINGERPRINT = {"home", "progress", "schedule"}
 LONGEST_MESSAGE = 500
 MOST_REFERENCES = 20
 BUG = "This is no refusal but a failure: run the same step by hand with `edpipe --debug` to see where."
@@ -107,7 +107,7 @@ def recorded(
         yield run
         return
     record = _started(settings, step, family, source)
-    is_new_home = not settings.home.exists()
+    is_new_home = not os.path.lexists(settings.home)
     file = _written_start(settings, record)
     clock, memory = time.monotonic(), PeakMemory()
     end: Record = {}
@@ -124,9 +124,7 @@ def recorded(
     finally:
         end |= {"ended_at": _now(), "seconds": round(time.monotonic() - clock, 3)}
         end["peak_memory_mib"] = round(memory.mib(), 1)
-        _write_end(settings, record | end, file)
-        if is_new_home and end["outcome"] == "failed":
-            remove_if_alone(settings, record)
+        _write_end(settings, record | end, file, is_new_home=is_new_home)
 
 
 def settings_fingerprint(settings: Settings) -> str:
@@ -144,12 +142,19 @@ def _started(settings: Settings, step: str, family: str, source: str) -> Record:
         "source": source or None,
         "outcome": "running",
         "started_at": now.isoformat(),
-        "edpipe_version": metadata.version("edpipe"),
+        "edpipe_version": _version(),
         "settings_fingerprint": settings_fingerprint(settings),
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "flow_run_id": FLOW_RUN.get() or None,
     }
+
+
+def _version() -> str | None:
+    # A checkout that is not installed has none.
+    with suppress(metadata.PackageNotFoundError):
+        return metadata.version("edpipe")
+    return None
 
 
 def _succeeded(account: Account) -> Record:
@@ -186,12 +191,14 @@ def _written_start(settings: Settings, record: Record) -> IO[bytes] | None:
         return None
 
 
-def _write_end(settings: Settings, record: Record, file: IO[bytes] | None) -> None:
+def _write_end(settings: Settings, record: Record, file: IO[bytes] | None, *, is_new_home: bool) -> None:
     if file is None:
         return
     try:
         end_file(run_files_dir(settings), record, file)
-        if is_crowded(run_files_dir(settings)):
+        if is_new_home and record["outcome"] == "failed":
+            remove_if_alone(settings, record)
+        elif is_crowded(run_files_dir(settings)):
             from edpipe.operations.run_table import put_together
 
             put_together(settings)

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from edpipe.checkpoints import load_checkpoint
 from edpipe.datasets.impressions import ImpressionDataset, Split
 from edpipe.datasets.impressions_batches import ImpressionEncoder, ImpressionRows, impression_batches
 from edpipe.datasets.impressions_features import FeatureMap
@@ -129,7 +130,7 @@ def load_recommender(path: Path, *, accelerator: str = "cpu") -> TrainedRecommen
             expected=f"`{DIFFUMIN_FILE}` of a finished run",
             next_step="Run `edpipe train diffumin`.",
         )
-    content = torch.load(file, map_location="cpu", weights_only=True)
+    content = load_checkpoint(file)
     if content.get("format") != DIFFUMIN_FORMAT:
         raise TrainingError(
             "The recommender has a format that this version does not read.",

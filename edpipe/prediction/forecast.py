@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from edpipe.checkpoints import load_checkpoint
 from edpipe.datasets.forecasts import Forecasts
 from edpipe.datasets.series import Holes, SeriesSet
 from edpipe.datasets.series_batches import WindowEncoder
@@ -146,7 +147,7 @@ def load_forecaster(path: Path, *, accelerator: str = "cpu") -> TrainedForecaste
             expected=f"`{TSDIFF_FILE}` of a finished run",
             next_step="Run `edpipe train tsdiff`.",
         )
-    content = torch.load(file, map_location="cpu", weights_only=True)
+    content = load_checkpoint(file)
     if content.get("format") != TSDIFF_FORMAT:
         raise TrainingError(
             "The forecaster has a format that this version does not read.",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edpipe.checkpoints import load_checkpoint
 from edpipe.datasets.predicted import PredictedStrategies
 from edpipe.datasets.strategy import Places, StrategyDataset
 from edpipe.datasets.strategy_history import RunningCounts
@@ -69,7 +70,7 @@ def load_predictor(path: Path) -> TrainedPredictor:
             expected="`strategy.pt` of a finished run",
             next_step="Run `edpipe train strategy`.",
         )
-    content = torch.load(file, map_location="cpu", weights_only=True)
+    content = load_checkpoint(file)
     if content.get("format") != STRATEGY_FORMAT:
         raise TrainingError(
             "The strategy predictor has a format that this version does not read.",

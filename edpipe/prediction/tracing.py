@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from edpipe.checkpoints import load_checkpoint
 from edpipe.datasets.tracing import Split, TracingDataset
 from edpipe.datasets.vocabulary import Vocabulary
 from edpipe.errors import TrainingError
@@ -67,7 +68,7 @@ def load_tracer(path: Path) -> LoadedTracer:
             expected="`tracer.pt` of a finished run",
             next_step="Run `edpipe train tracing`.",
         )
-    content = torch.load(file, map_location="cpu", weights_only=True)
+    content = load_checkpoint(file)
     if content.get("format") != TRACER_FORMAT:
         raise TrainingError(
             "The tracer has a format that this version does not read.",

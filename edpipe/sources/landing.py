@@ -20,6 +20,7 @@ from pathlib import Path
 import polars as pl
 
 from edpipe.errors import SourceError
+from edpipe.forgotten import Forgotten, read_forgotten
 from edpipe.progress import track
 from edpipe.raw import (
     RAW_SCHEMAS,
@@ -32,7 +33,15 @@ from edpipe.raw import (
     write_manifest,
 )
 from edpipe.settings import Settings
-from edpipe.sources.shard_files import REFUSED_FILE, delete_unlisted, locked, read_shard, write_shard
+from edpipe.sources.shard_files import (
+    REFUSED_FILE,
+    SHARD_PREFIX,
+    SHARD_SUFFIX,
+    delete_unlisted,
+    locked,
+    read_shard,
+    write_shard,
+)
 from edpipe.sources.workers import run_jobs
 from edpipe.warehouse.lock import lock_holder
 
@@ -165,6 +174,17 @@ def shard_key(*parts: object) -> str:
     return digest.hexdigest()[:20]
 
 
+def manifest_fingerprint(source: str, relation: str, selection: str, shards: Sequence[RawShard]) -> str:
+    """Fingerprint what a relation holds: its shards by key, and how much of them was forgotten."""
+    keys = [shard.file.removeprefix(SHARD_PREFIX).removesuffix(SHARD_SUFFIX) for shard in shards]
+    forgotten = [
+        f"{key} forgot {shard.forgotten_rows}"
+        for key, shard in zip(keys, shards, strict=True)
+        if shard.forgotten_rows
+    ]
+    return shard_key(source, relation, selection, *keys, *forgotten)
+
+
 def describe_input(path: Path, *, num_members: int = 1) -> RawInput:
     """Identify a file: by sha256 up to 64 MiB, above that by size and time of change."""
     status = path.stat()
@@ -259,7 +279,8 @@ def _write_missing(
     """Run the jobs whose shard is not there; stop early once too many rows are refused for sure."""
     folder = relation_dir(settings.raw_dir, plan.source, plan.relation)
     schema = polars_schema(plan.source, plan.relation)
-    tasks = [partial(_run_job, job, folder, schema) for job in missing]
+    forgotten = read_forgotten(settings.home)
+    tasks = [partial(_run_job, plan.source, plan.relation, job, folder, schema, forgotten) for job in missing]
     written: dict[str, RawShard] = {}
     total = sum(job.weight for job in missing) / 2**20
     title = f"Ingest {plan.source} {plan.relation}"
@@ -279,10 +300,13 @@ def _write_missing(
     return written
 
 
-def _run_job(job: ShardJob, folder: Path, schema: pl.Schema) -> RawShard:
+def _run_job(
+    source: str, relation: str, job: ShardJob, folder: Path, schema: pl.Schema, forgotten: Forgotten
+) -> RawShard:
     content = job.produce()
-    rows = content.rows.select(list(schema)).cast(schema)
-    return write_shard(folder, job.key, rows, content.rejects)
+    read = content.rows.select(list(schema)).cast(schema)
+    rows, rejects, gone = forgotten.without(source, relation, read, content.rejects)
+    return write_shard(folder, job.key, rows, rejects, forgotten_rows=gone)
 
 
 def _refuse_many_rejects(
@@ -311,11 +335,10 @@ def _refuse_many_rejects(
 
 def _replace_manifest(settings: Settings, plan: RelationPlan, shards: list[RawShard]) -> Manifest:
     """Write the manifest unless the one that stands says the same."""
-    keys = [job.key for job in plan.jobs]
     manifest = Manifest(
         source=plan.source,
         relation=plan.relation,
-        fingerprint=shard_key(plan.source, plan.relation, plan.selection, *keys),
+        fingerprint=manifest_fingerprint(plan.source, plan.relation, plan.selection, shards),
         inputs=list(plan.inputs),
         shards=shards,
         release=plan.release,

@@ -15,7 +15,8 @@ from edpipe.raw import RawShard
 
 REFUSED_FILE = "refused-rejects.parquet"
 LOCK_FILE = ".lock"
-_PREFIX = "shard-"
+SHARD_PREFIX = "shard-"
+SHARD_SUFFIX = ".parquet"
 _TEMPORARY = ".tmp"
 
 
@@ -54,21 +55,24 @@ def locked(folder: Path) -> Iterator[None]:
 
 def read_shard(folder: Path, key: str) -> RawShard | None:
     """Return the shard with this key if it is complete on disk, else None."""
-    path = folder / f"{_PREFIX}{key}.parquet"
+    path = folder / f"{SHARD_PREFIX}{key}.parquet"
     if not path.exists():
         return None
     try:
         metadata = pl.read_parquet_metadata(path)
         rows, rejected_rows = int(metadata["edpipe.rows"]), int(metadata["edpipe.rejected_rows"])
+        forgotten_rows = int(metadata.get("edpipe.forgotten_rows", "0"))
     except (OSError, KeyError, ValueError, pl.exceptions.PolarsError):
         return None
-    rejects = folder / f"{_PREFIX}{key}.rejects.parquet"
+    rejects = folder / f"{SHARD_PREFIX}{key}.rejects.parquet"
     if rejected_rows and not rejects.exists():
         return None
-    return RawShard(path.name, rows, rejects.name if rejected_rows else "", rejected_rows)
+    return RawShard(path.name, rows, rejects.name if rejected_rows else "", rejected_rows, forgotten_rows)
 
 
-def write_shard(folder: Path, key: str, rows: pl.DataFrame, rejects: pl.DataFrame) -> RawShard:
+def write_shard(
+    folder: Path, key: str, rows: pl.DataFrame, rejects: pl.DataFrame, *, forgotten_rows: int = 0
+) -> RawShard:
     """Write rows, and rejects where there are any.
 
     The rejects are written first: a shard that exists has its rejects beside it.
@@ -78,22 +82,24 @@ def write_shard(folder: Path, key: str, rows: pl.DataFrame, rejects: pl.DataFram
     SourceError
         If the disk is full or the folder cannot be written.
     """
-    path = folder / f"{_PREFIX}{key}.parquet"
-    rejects_file = f"{_PREFIX}{key}.rejects.parquet" if rejects.height else ""
+    path = folder / f"{SHARD_PREFIX}{key}.parquet"
+    rejects_file = f"{SHARD_PREFIX}{key}.rejects.parquet" if rejects.height else ""
     metadata = {"edpipe.rows": str(rows.height), "edpipe.rejected_rows": str(rejects.height)}
+    if forgotten_rows:
+        metadata["edpipe.forgotten_rows"] = str(forgotten_rows)
     try:
         if rejects_file:
             _write_whole(rejects, folder / rejects_file, {})
         _write_whole(rows, path, metadata)
     except OSError as error:
         raise _cannot_write(folder, error) from error
-    return RawShard(path.name, rows.height, rejects_file, rejects.height)
+    return RawShard(path.name, rows.height, rejects_file, rejects.height, forgotten_rows)
 
 
 def delete_unlisted(folder: Path, listed: Sequence[RawShard]) -> None:
     """Delete shards that the manifest, already replaced, no longer lists."""
     kept = {shard.file for shard in listed} | {shard.rejects_file for shard in listed}
-    for path in folder.glob(f"{_PREFIX}*.parquet"):
+    for path in folder.glob(f"{SHARD_PREFIX}*.parquet"):
         if path.name not in kept:
             path.unlink(missing_ok=True)
     (folder / REFUSED_FILE).unlink(missing_ok=True)

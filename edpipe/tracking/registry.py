@@ -21,6 +21,8 @@ DATA_FINGERPRINT = "data.fingerprint"
 SPLIT = "data.split"
 # MLflow refuses longer descriptions and tags on some stores; the card is whole in the artifacts.
 LONGEST_DESCRIPTION = 5000
+# How MLflow names a model that a run logged.
+LOGGED = "models:/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,8 @@ def register(
         run_id,
         tags={**(tags or {}), RUN_KEY: run_key},
         description=description[:LONGEST_DESCRIPTION],
+        # A server refuses a source whose model it is not told; a store of files does not ask.
+        model_id=source.removeprefix(LOGGED) if source.startswith(LOGGED) else None,
     )
     return _version(made)
 

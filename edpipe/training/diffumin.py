@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from edpipe.checkpoints import load_checkpoint
 from edpipe.datasets.impressions import ImpressionDataset
 from edpipe.datasets.impressions_batches import ImpressionDataModule
 from edpipe.datasets.impressions_source import impression_dataset
@@ -149,7 +150,7 @@ def _train(
 
 def _write_recommender(run: TrainingRun, config: DiffuMINConfig, dataset: ImpressionDataset) -> None:
     """Write the best weights with all that is needed to use them: tensors and plain values only."""
-    weights = torch.load(run.run_dir / BEST_FILE, map_location="cpu", weights_only=True)
+    weights = load_checkpoint(run.run_dir / BEST_FILE)
     content = checkpoint_content(config, weights, dataset, asked=run.data["asked"], options=run.options)
     scratch = run.run_dir / f".{DIFFUMIN_FILE}"
     torch.save(content, scratch)

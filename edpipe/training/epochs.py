@@ -12,6 +12,7 @@ import torch
 from pytorch_lightning import LightningDataModule, LightningModule
 from pytorch_lightning.callbacks import Callback
 
+from edpipe.checkpoints import load_checkpoint
 from edpipe.errors import TrainingError
 from edpipe.progress import Mode
 from edpipe.training.callbacks import BEST_FILE, LAST_FILE, EpochKeeper, FiniteLoss, ShowProgress
@@ -121,7 +122,7 @@ def _checkpoint(run_dir: Path, keeper: EpochKeeper[Any], family: str) -> Path | 
     if not path.exists():
         return None
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = load_checkpoint(path)
         keeper.load_state_dict(state["callbacks"][keeper.state_key])
     except Exception as error:
         raise TrainingError(

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from edpipe.checkpoints import load_checkpoint
 from edpipe.datasets.strategy import Places, StrategyDataset
 from edpipe.datasets.strategy_batches import StrategyDataModule
 from edpipe.datasets.strategy_encoder import StrategyEncoder
@@ -164,7 +165,7 @@ def train_predictor(
     if before.score >= best.score:
         best = before
     else:
-        model.load_state_dict(torch.load(run_dir / BEST_FILE, map_location="cpu", weights_only=True))
+        model.load_state_dict(load_checkpoint(run_dir / BEST_FILE))
     model.calibrate(batches)
     finished = replace(
         run,

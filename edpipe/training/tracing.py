@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from edpipe.checkpoints import load_checkpoint
 from edpipe.datasets.tracing import PIECE_LENGTH, TracingDataset
 from edpipe.datasets.tracing_batches import TracingDataModule
 from edpipe.datasets.tracing_source import tracing_dataset
@@ -185,7 +186,7 @@ def _write_tracer(
     run: TrainingRun, config: TracerConfig, dataset: TracingDataset, settings: TracingSettings
 ) -> None:
     """Write the best weights with all that is needed to use them: tensors and plain values only."""
-    weights = torch.load(run.run_dir / BEST_FILE, map_location="cpu", weights_only=True)
+    weights = load_checkpoint(run.run_dir / BEST_FILE)
     vocabulary = dataset.vocabulary
     content = {
         "format": TRACER_FORMAT,

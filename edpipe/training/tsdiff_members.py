@@ -11,6 +11,7 @@ from typing import Final
 import torch
 from pytorch_lightning import LightningModule
 
+from edpipe.checkpoints import load_checkpoint
 from edpipe.datasets.forecast_task import ForecastTask
 from edpipe.datasets.series_batches import WindowDataModule
 from edpipe.datasets.series_scaling import Scaling
@@ -195,5 +196,5 @@ class MemberTraining:
             raise TrainingError("No epoch was trained.", where=str(folder), state="No model was written.")
         with torch.random.fork_rng(devices=[]):
             network = build_tsdiff(self.config)
-        network.load_state_dict(torch.load(folder / BEST_FILE, map_location="cpu", weights_only=True))
+        network.load_state_dict(load_checkpoint(folder / BEST_FILE))
         return keeper, network.eval()

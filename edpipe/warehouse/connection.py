@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edpipe.errors import ContractError, EdpipeError
 from edpipe.settings import Settings
@@ -26,8 +28,10 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def connect(path: Path | None, settings: Settings, *, read_only: bool) -> duckdb.DuckDBPyConnection:
-    """Open a DuckDB file, or none but memory, with the options of the settings.
+def connect(
+    path: Path | None, settings: Settings, *, read_only: bool, more_options: Mapping[str, Any] | None = None
+) -> duckdb.DuckDBPyConnection:
+    """Open a DuckDB file, or none but memory, with the options of the settings; those that are given win.
 
     Raises
     ------
@@ -36,7 +40,7 @@ def connect(path: Path | None, settings: Settings, *, read_only: bool) -> duckdb
     """
     import duckdb
 
-    options = duckdb_options(settings)
+    options = duckdb_options(settings) | dict(more_options or {})
     zone = options.pop("TimeZone")
     Path(options["temp_directory"]).mkdir(parents=True, exist_ok=True)
     try:
@@ -98,6 +102,62 @@ def open_reader(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     ContractError
         If nothing has been published yet.
     """
+    connection = connect(_existing(settings), settings, read_only=True)
+    try:
+        connection.execute("SET enable_external_access = false")
+        yield connection
+    finally:
+        connection.close()
+
+
+@contextmanager
+def open_sandbox(
+    settings: Settings, prepare: Callable[[duckdb.DuckDBPyConnection], None] | None = None
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the published tables for SQL that nobody has read: as :func:`open_reader`, and shut for good.
+
+    No setting can be changed, no extension comes in, names do not reach variables of Python, and memory and
+    spilled data are limited by `settings.query`. Spilled data go to a folder of this query below
+    ``<home>/tmp``, and with it.
+
+    Parameters
+    ----------
+    settings
+        Where the published tables are, and the limits.
+    prepare
+        What to do with a connection to memory alone before it is shut; without it, the published file is
+        opened.
+
+    Raises
+    ------
+    ContractError
+        If nothing has been published yet.
+    """
+    path = None if prepare else _existing(settings)
+    spill = settings.home.resolve() / "tmp" / f"query-{uuid.uuid4().hex}"
+    options = {
+        "memory_limit": f"{settings.query.memory_limit_mib}MiB",
+        "temp_directory": str(spill),
+        "max_temp_directory_size": f"{settings.query.spill_limit_mib}MiB",
+        "autoload_known_extensions": False,
+        "allow_community_extensions": False,
+        "python_enable_replacements": False,
+    }
+    try:
+        connection = connect(path, settings, read_only=path is not None, more_options=options)
+        try:
+            if prepare:
+                prepare(connection)
+            connection.execute("SET enable_external_access = false")
+            connection.execute("SET lock_configuration = true")
+            yield connection
+        finally:
+            connection.close()
+    finally:
+        shutil.rmtree(spill, ignore_errors=True)
+
+
+def _existing(settings: Settings) -> Path:
     path = settings.published_path
     if not path.exists():
         raise ContractError(
@@ -108,9 +168,4 @@ def open_reader(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
             next_step="Run `edpipe build` (after `edpipe ingest`), or `edpipe demo`. A forecaster can "
             "learn from a file instead: `edpipe --set tsdiff.file=FILE train tsdiff`.",
         )
-    connection = connect(path, settings, read_only=True)
-    try:
-        connection.execute("SET enable_external_access = false")
-        yield connection
-    finally:
-        connection.close()
+    return path

@@ -60,6 +60,12 @@ def create_ops(connection: duckdb.DuckDBPyConnection, settings: Settings) -> dic
     return counts
 
 
+def add_ops(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Put ``ops`` into a connection to memory, and what is published, if anything is, beside it."""
+    create_ops(connection, settings)
+    connection.execute(f"SET search_path = {literal(','.join(_search_path(connection, settings)))}")
+
+
 @contextmanager
 def open_reader_with_ops(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the published tables read-only, with ``ops`` as it is now; there may be no other table yet.
@@ -68,8 +74,7 @@ def open_reader_with_ops(settings: Settings) -> Iterator[duckdb.DuckDBPyConnecti
     """
     connection = connect(None, settings, read_only=False)
     try:
-        create_ops(connection, settings)
-        connection.execute(f"SET search_path = {literal(','.join(_search_path(connection, settings)))}")
+        add_ops(connection, settings)
         connection.execute("SET enable_external_access = false")
         yield connection
     finally:

@@ -37,6 +37,10 @@ NAMED_IN_THE_README = [
     "status",
     "runs",
     "publish",
+    "forget",
+    "export",
+    "backup",
+    "restore",
 ]
 WRITES = [
     "demo",
@@ -56,6 +60,10 @@ WRITES = [
     "synthesize",
     "report",
     "publish",
+    "forget",
+    "export",
+    "backup",
+    "restore",
 ]
 GIVES_ROWS = [
     "demo",
@@ -77,6 +85,9 @@ GIVES_ROWS = [
     "refine",
     "synthesize",
     "status",
+    "forget",
+    "export",
+    "backup",
     "runs",
 ]
 FOR_ALL_FAMILIES = ["train", "evaluate", "promote", "score"]

@@ -16,6 +16,7 @@ import polars as pl
 import pytest
 
 import edpipe
+from edpipe import champions
 from edpipe.evaluation.drift.snapshot import SNAPSHOT_FILE, Snapshot
 from edpipe.settings import Settings, load_settings
 from edpipe.walkthrough import demo_home
@@ -160,6 +161,38 @@ def test_forecasts_begin_where_the_series_end(unbroken):
     ].item()
     # The last day of the log is left out: it may not be whole.
     assert first == last
+
+
+def test_every_step_of_the_flow_left_one_line_under_the_name_of_its_flow_run(unbroken):
+    steps = edpipe.runs(settings_of(unbroken[0])).reverse()
+    # The fixture is shared with tests that run the demo again.
+    steps = steps.filter(pl.col("flow_run_id") == steps["flow_run_id"][0])
+    assert steps["outcome"].unique().to_list() == ["succeeded"]
+    counted = dict(steps.group_by("step").len().rows())
+    once = ("build", "embed", "cluster", "publish", "report")
+    each = ("train", "evaluate", "promote", "score")
+    families = len(edpipe.learning.MODELS)
+    assert counted == {"ingest": 2, **dict.fromkeys(once, 1), **dict.fromkeys(each, families)}
+    scored = steps.filter(step="score")
+    assert scored["rows_out"].min() > 0
+    assert scored["inputs"].list.first().to_list() == [f"models:/{model}/1" for model in scored["family"]]
+
+
+def test_the_weekly_check_shows_each_mastery_group_of_each_champion(unbroken):
+    settings = settings_of(unbroken[0])
+    assert [one.name for one in champions.champions(settings)] == list(edpipe.learning.MODELS)
+    rows = champions.equity(settings)
+    groups = rows.group_by("family").agg(pl.col("subset").unique())
+    found = {family: set(subsets) for family, subsets in groups.rows()}
+    # Series and behaviors have no mastery groups.
+    assert set(found) == {"tracing", "strategy"}
+    assert found["tracing"] == {"mastery:low", "mastery:middle", "mastery:high", "mastery:gap"}
+    gap = rows.filter(
+        pl.col("family") == "tracing", pl.col("metric") == "auc", pl.col("model") == "attention"
+    )
+    value = dict(gap.select("subset", "value").rows())
+    served = [value[f"mastery:{group}"] for group in ("low", "middle", "high")]
+    assert value["mastery:gap"] == pytest.approx(max(served) - min(served))
 
 
 def test_a_second_run_changes_nothing(unbroken):

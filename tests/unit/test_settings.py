@@ -139,3 +139,20 @@ def test_the_smallest_recommender_is_smaller_than_the_usual_one():
     assert sum(smoke.diffumin.mlp_sizes) < sum(full.diffumin.mlp_sizes)
     assert smoke.recommendation.max_length < full.recommendation.max_length
     assert load_settings(diffumin={"mlp_sizes": "64,32"}).diffumin.mlp_sizes == (64, 32)
+
+
+def test_scheduled_sources_are_read_from_a_file_a_flag_or_the_environment(tmp_path, monkeypatch):
+    file = tmp_path / "edpipe.toml"
+    file.write_text('[schedule.sources]\nednet = ["/a", "/b"]\n')
+    wanted = {"ednet": ("/a", "/b")}
+    assert load_settings(file=file).schedule.sources == wanted
+    file.unlink()
+    assert load_settings(file=file, schedule={"sources": {"ednet": "/a, /b"}}).schedule.sources == wanted
+    monkeypatch.setenv("EDPIPE_SCHEDULE__SOURCES", '{"ednet": ["/a", "/b"]}')
+    assert load_settings(file=file).schedule.sources == wanted
+
+
+@pytest.mark.parametrize("group", ["tracingg", "sources"])
+def test_an_unknown_group_is_refused_even_if_it_is_empty(group, tmp_path):
+    with pytest.raises(SettingsError, match="unknown setting"):
+        load_settings(file=tmp_path / "edpipe.toml", **{group: {}})

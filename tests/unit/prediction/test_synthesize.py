@@ -161,6 +161,10 @@ def test_the_command_says_what_it_would_do_and_writes_a_file(base, run_dir, tmp_
     done = ask(base, "--num", "3", "--length", "7", "--output", str(output))
     assert done.exit_code == 0, done.output
     assert pl.read_csv(output).height == 21
+    beside = json.loads((tmp_path / "synthetic.csv.privacy.json").read_text())
+    assert beside["run"] == run_dir.name
+    assert beside["low"] <= beside["auc"] <= beside["high"]
+    assert beside["finding"] in done.stderr
     shown = ask(base, "--num", "2", "--length", "2", "--format", "json")
     assert [row["series_id"] for row in json.loads(shown.stdout)] == ["synthetic_0001"] * 2 + [
         "synthetic_0002"

@@ -1,0 +1,1 @@
+"""Students leave what was derived from them, and a search proves it."""
