@@ -27,7 +27,8 @@ class Drift:
     model, version
         Whose drift: family, and version of its champion.
     since
-        Time of the last row that it was trained on.
+        Time of the last row that it was trained on; None where later rows cannot be told: of one that was
+        trained on a file, or on rows without times.
     rows
         One row a thing that was measured, with the columns of ``ops.drift`` from ``kind`` on; none where
         nothing came since.
@@ -55,6 +56,8 @@ class Drift:
     def words(self) -> list[str]:
         """What was found, in sentences."""
         whose = f"{self.model} version {self.version}"
+        if self.since is None:
+            return [f"{whose}: trained on a file, or on rows without times; none can be told to be later."]
         if self.rows.is_empty():
             return [f"{whose}: nothing came after its training, which ends at {self.since}."]
         told = [
@@ -88,6 +91,7 @@ def drift(model: str = "tracing", settings: Settings | None = None) -> Drift:
     settings = settings or load_settings()
     import polars as pl
 
+    from edpipe.datasets.series_source import FILE_SOURCE
     from edpipe.evaluation.drift.compare import SCHEMA, compare
     from edpipe.evaluation.drift.snapshot import SNAPSHOT_FILE, Snapshot
     from edpipe.families.drift_rows import drift_rows
@@ -98,19 +102,24 @@ def drift(model: str = "tracing", settings: Settings | None = None) -> Drift:
     with recorded(settings, "drift", family=family.name, source=family.source(settings)) as recording:
         chosen = champion(settings, model)
         run = read_run(settings.runs_dir / chosen.run_key)
+        nothing = pl.DataFrame(schema=SCHEMA)
+        if run.source == FILE_SOURCE:
+            return Drift(model, chosen.version, None, nothing, None)
         if not (run.run_dir / SNAPSHOT_FILE).exists():
             raise ContractError(
                 "No snapshot of the champion's training has been kept.",
                 where=str(run.run_dir / SNAPSHOT_FILE),
                 found="no such file",
-                expected="a snapshot, as evaluation writes it where the rows are published",
-                next_step=f"Run `edpipe evaluate {model} --run {run.run_dir}`; of a file there is none.",
+                expected="a snapshot, as evaluation writes it",
+                next_step=f"Run `edpipe evaluate {model} --run {run.run_dir}`.",
                 state="Nothing was written.",
             )
         snapshot = Snapshot.load(run.run_dir)
+        if snapshot.until is None:
+            return Drift(model, chosen.version, None, nothing, None)
         rows = drift_rows(settings, run, "since", since=snapshot.until, version=chosen.version)
         if rows.is_empty():
-            return Drift(model, chosen.version, snapshot.until, pl.DataFrame(schema=SCHEMA), None)
+            return Drift(model, chosen.version, snapshot.until, nothing, None)
         found = compare(snapshot, rows)
         path = write_drift(settings, found, family=model, version=chosen.version, since=snapshot.until)
         recording.made(lambda: Account(rows_in=rows.height, inputs=[chosen.uri], outputs=[path]))

@@ -195,11 +195,7 @@ def diffumin(settings: Settings) -> Asked:
         rows,
         expected,
         ("probability",),
-        lambda answers: (
-            rows.with_columns(probability=answers["probability"].cast(pl.Float64))
-            .filter("is_asked")
-            .select("student_id", "item_id", "probability")
-        ),
+        lambda answers: answers.select("student_id", "item_id", "probability"),
     )
 
 

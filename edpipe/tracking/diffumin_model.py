@@ -30,7 +30,10 @@ class DiffuMINModel(PythonModel):
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: Mapping[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Return ``probability`` of each row that is asked about, NaN for the others, in their order.
+        """Return ``student_id, item_id, probability`` of the rows that are asked about, in their order.
+
+        The past has no row in the answer, as a missing number would be no JSON; the index of the answer holds
+        the labels of the rows that were asked about.
 
         Parameters
         ----------
@@ -52,14 +55,21 @@ class DiffuMINModel(PythonModel):
         words = [None if pd.isna(word) else str(word) for word in _outcomes(model_input)]
         is_asked = model_input["is_asked"].to_numpy(dtype=bool)
         student = model_input["student_id"].astype(str).to_numpy()
-        found = np.full(len(rows), np.nan)
+        found = np.zeros(len(rows))
         for number, one in enumerate(sorted(set(student))):
             past = np.flatnonzero((student == one) & ~is_asked)
             asked = np.flatnonzero((student == one) & is_asked)
             if len(asked):
                 history = History(number, rows[past], [words[row] for row in past], rows[past])
                 found[asked] = scorer.probabilities(history, rows[asked])
-        return pd.DataFrame({"probability": found})
+        return pd.DataFrame(
+            {
+                "student_id": student[is_asked],
+                "item_id": ids.to_numpy()[is_asked],
+                "probability": found[is_asked],
+            },
+            index=model_input.index[is_asked],
+        )
 
     def _catalog(self, ids: list[str]) -> pl.DataFrame:
         """Return what training knows of items."""

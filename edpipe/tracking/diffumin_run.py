@@ -101,7 +101,11 @@ def _log_model(settings: Settings, run: Run, run_dir: Path, item_ids: tuple[str,
         code=MODEL_FILE,
         artifacts={"checkpoint": run_dir / CHECKPOINT_FILE},
         inputs=inputs,
-        outputs=[ColSpec("double", "probability", required=False)],
+        outputs=[
+            ColSpec("string", "student_id"),
+            ColSpec("string", "item_id"),
+            ColSpec("double", "probability"),
+        ],
         example=example_input(item_ids),
         packages=PACKAGES,
     )

@@ -37,7 +37,11 @@ class TracingModel(PythonModel):
         vocabulary = checkpoint["vocabulary"]
         self.context_length = int((context.model_config or {}).get("context_length", CONTEXT_LENGTH))
         self.numbers = {name: number for number, name in enumerate(vocabulary["item_ids"], FIRST_KNOWN)}
-        self.item_kcs = np.asarray(vocabulary["item_kcs"], dtype=np.int64)
+        self.item_kcs = np.asarray(vocabulary["item_kcs"], dtype=np.int64).copy()
+        # As in training, an item without a KC has the unknown one, and so has an unknown item.
+        is_bare = (self.item_kcs == PADDING).all(axis=1)
+        is_bare[PADDING] = False
+        self.item_kcs[is_bare, 0] = UNKNOWN
         self.scales = {name: tuple(vocabulary.get(name, (0.0, 1.0))) for name in ("elapsed", "lag")}
 
     def predict(

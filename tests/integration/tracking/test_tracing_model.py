@@ -39,7 +39,8 @@ def write_run(folder: Path) -> Path:
         "vocabulary": {
             "item_ids": list(ITEMS),
             "kc_ids": ["1", "2", "3"],
-            "item_kcs": torch.tensor([[0, 0], [0, 0], [2, 0], [3, 4], [2, 4], [4, 0]]),
+            # The last item has no KC.
+            "item_kcs": torch.tensor([[0, 0], [0, 0], [2, 0], [3, 4], [2, 4], [0, 0]]),
             "elapsed": [2.5, 0.8],
             "lag": [3.0, 2.0],
         },
@@ -179,15 +180,20 @@ def test_the_loaded_model_predicts_what_the_network_says(tracked):
     open_client(settings)
     model = mlflow.pyfunc.load_model(version.uri)
     answers = history(12)
+    answers.loc[9, "item_id"] = "never seen"
+    assert "q4" in set(answers["item_id"])
     checkpoint = torch.load(run_dir / "tracer.pt", weights_only=True)
     tracer = build_tracer(AttentionConfig(6, 5, 8, 1, 0.0, 0.05, 2)).eval()
     tracer.load_state_dict(checkpoint["state_dict"])
-    items = torch.tensor([[ITEMS.index(name) + 2 for name in answers["item_id"]]])
+    # 1 is what training has not seen: an item, and the KC of an item without one.
+    number = {name: place for place, name in enumerate(ITEMS, 2)}
+    items = torch.tensor([[number.get(name, 1) for name in answers["item_id"]]])
+    kcs = torch.tensor([[0, 0], [1, 0], [2, 0], [3, 4], [2, 4], [1, 0]])
     elapsed = answers["elapsed_seconds"].to_numpy()
     lag = np.append(0.0, (np.log1p(np.maximum(60 - elapsed[1:], 0)) - 3.0) / 2.0)
     batch = InteractionBatch(
         items=items,
-        kcs=checkpoint["vocabulary"]["item_kcs"][items],
+        kcs=kcs[items],
         correct=torch.tensor(answers["is_correct"].to_numpy())[None].float(),
         mask=torch.ones_like(items, dtype=torch.bool),
         elapsed=torch.tensor((np.log1p(elapsed) - 2.5) / 0.8)[None].float(),

@@ -141,12 +141,17 @@ def test_the_champion_is_served_and_answers_as_batch_scoring_did(name, asked, el
             f"http://127.0.0.1:{port}/invocations", body.encode(), {"Content-Type": "application/json"}
         )
         with urllib.request.urlopen(request, timeout=600) as response:
-            found = json.load(response)["predictions"]
+            found = json.load(response, parse_constant=_no_json)["predictions"]
         answers = pl.DataFrame(found, infer_schema_length=None)
         asked[name].assert_same(answers)
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait(60)
+
+
+def _no_json(word: str) -> None:
+    """Refuse what Python reads and no other reader of JSON has to: NaN and the infinities."""
+    raise AssertionError(f"{word} is no JSON.")
 
 
 def _wait(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
