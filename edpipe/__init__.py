@@ -2,17 +2,19 @@
 
 The verbs of the command line as functions: :func:`ingest`, :func:`plan`, :func:`build`, :func:`show`,
 :func:`sql`, :func:`embed`, :func:`cluster`, :func:`train`, :func:`evaluate`, :func:`promote`,
-:func:`score`, :func:`forecast`, :func:`recommend`, :func:`refine`, :func:`synthesize`, :func:`report`,
-:func:`status`, :func:`runs`, :func:`forget`, :func:`export`, :func:`backup`, :func:`restore`,
-:func:`doctor`, :func:`demo`.
+:func:`rollback`, :func:`score`, :func:`forecast`, :func:`recommend`, :func:`refine`, :func:`synthesize`,
+:func:`report`, :func:`drift`, :func:`status`, :func:`runs`, :func:`forget`, :func:`export`,
+:func:`backup`, :func:`restore`, :func:`doctor`, :func:`demo`.
 """
 
 from edpipe.api import build, demo, doctor, ingest, plan, publish, runs, show, sql, status
 from edpipe.backing_up import backup, restore
+from edpipe.drifting import drift
 from edpipe.errors import EdpipeError
 from edpipe.exporting import export
 from edpipe.forecasting import forecast
 from edpipe.forgetting import forget
+from edpipe.going_back import rollback
 from edpipe.learning import evaluate, promote, report, score, train, versions
 from edpipe.recommending import recommend
 from edpipe.refining import refine
@@ -31,6 +33,7 @@ __all__ = [
     "cluster",
     "demo",
     "doctor",
+    "drift",
     "embed",
     "evaluate",
     "export",
@@ -45,6 +48,7 @@ __all__ = [
     "refine",
     "report",
     "restore",
+    "rollback",
     "runs",
     "score",
     "show",

@@ -183,7 +183,7 @@ def checked_levels(quantile_levels: Sequence[float] | None) -> list[float]:
     SettingsError
         If there is none, or one does not lie between 0 and 1.
     """
-    from edpipe.prediction.forecast_frames import DEFAULT_LEVELS
+    from edpipe.datasets.forecast_levels import DEFAULT_LEVELS
 
     levels = sorted({*(DEFAULT_LEVELS if quantile_levels is None else quantile_levels)})
     if not levels or not 0 < levels[0] <= levels[-1] < 1:

@@ -108,7 +108,8 @@ def evaluate(
 ) -> Evaluated:
     """Score a trained model beside the baselines on validation and test rows, and register it.
 
-    The test split is opened once for a run: a second call returns what was measured.
+    The test split is opened once for a run: a second call returns what was measured. A snapshot of the
+    training data is kept for :func:`edpipe.drift`.
 
     Parameters
     ----------
@@ -126,10 +127,13 @@ def evaluate(
     """
     family = family_of(model)
     settings = settings or load_settings()
+    from edpipe.families.drift_snapshot import take_snapshot
+
     with _recorded(settings, "evaluate", family) as run:
         chosen = _run_of(family, run_dir or newest_run(settings, model))
         was_scored = is_scored(chosen.run_dir)
         done = family.evaluate(settings, chosen)
+        take_snapshot(settings, done)
         run.made(lambda: accounts.of_evaluation(done, is_up_to_date=was_scored))
     return done
 
@@ -319,7 +323,15 @@ def champion_lines(settings: Settings) -> list[str]:
         metric, title = next(iter(family.validation.items()))
         value = float(chosen.tags.get(f"valid.{metric}", "nan"))
         told.append(f"Champion of {model}: version {chosen.version}, {title} {value:.4f}.")
+        told += stale_tables(model, settings, champion=chosen.version)
     return told
+
+
+def stale_tables(model: str, settings: Settings, *, champion: int) -> list[str]:
+    """Say which prediction tables of a family are of another version than its champion."""
+    from edpipe.families.tables import stale_lines
+
+    return stale_lines(settings, family_of(model).tables, model, champion)
 
 
 def comparison(run_dir: Path, *, split: str = "test", subset: str = "all") -> pl.DataFrame:

@@ -38,6 +38,7 @@ from edpipe.setting_groups import (
 from edpipe.setting_groups_diffumin import DiffuMINSettings
 from edpipe.setting_groups_forecast import TSDiffSettings
 from edpipe.setting_groups_recommendation import RecommendationSettings
+from edpipe.setting_groups_registry import PromotionSettings
 
 PRESETS = ("smoke", "small", "full")
 SETTINGS_FILE = "edpipe.toml"
@@ -73,6 +74,7 @@ class Settings(BaseSettings):
     tsdiff: TSDiffSettings = TSDiffSettings()
     recommendation: RecommendationSettings = RecommendationSettings()
     diffumin: DiffuMINSettings = DiffuMINSettings()
+    promotion: PromotionSettings = PromotionSettings()
     synthetic: SyntheticSettings = SyntheticSettings()
     schedule: ScheduleSettings = ScheduleSettings()
 

@@ -12,6 +12,7 @@ from edpipe.learning import comparison
 if TYPE_CHECKING:
     import polars as pl
 
+    from edpipe.drifting import Drift
     from edpipe.families.family import Made
     from edpipe.learning import Evaluated
 
@@ -47,3 +48,9 @@ def metrics(evaluated: Evaluated) -> None:
     told += [*evaluated.statements, "Warnings:"]
     told += [f"- {warning}" for warning in evaluated.evaluation.warnings] or ["None."]
     create_markdown_artifact(key=f"{version.name}-evaluation", markdown="\n\n".join(told))
+
+
+def drift(found: Drift) -> None:
+    """Show what a check of drift found as a table, with what is flagged in words."""
+    rows = found.rows.filter(found.rows["verdict"].is_not_null())
+    table(f"{found.model}-drift", rows, "\n\n".join(found.words))

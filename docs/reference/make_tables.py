@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from edpipe.operations.run_table import COLUMNS, DESCRIPTION, GRAIN
+from edpipe.operations.tables import OPS_TABLES
 
 HERE = Path(__file__).resolve().parent
 MODELS = HERE.parents[1] / "sql" / "models"
@@ -62,10 +62,17 @@ def _block(header: str, name: str) -> str:
     return found[1] if found else ""
 
 
-def runs_of_steps() -> Relation:
-    """Return what `ops.runs` promises; no SQL model makes it."""
-    columns = [(name, kind.lower(), text) for name, (kind, text) in COLUMNS.items()]
-    return Relation(name="ops.runs", grain=GRAIN, description=DESCRIPTION, columns=columns)
+def ops_relations() -> list[Relation]:
+    """Return what the tables of `ops` promise; no SQL model makes them."""
+    return [
+        Relation(
+            name=f"ops.{table.name}",
+            grain=table.grain,
+            description=table.description,
+            columns=[(name, kind.lower(), text) for name, (kind, text) in table.columns.items()],
+        )
+        for table in OPS_TABLES
+    ]
 
 
 def render() -> str:
@@ -74,7 +81,7 @@ def render() -> str:
     for schema, words in SCHEMAS.items():
         parts.append(f"## {schema}\n\n{words}\n")
         relations = [read_relation(path) for path in sorted((MODELS / schema).glob("*.sql"))]
-        for relation in relations or [runs_of_steps()]:
+        for relation in relations or ops_relations():
             grain = f" Grain: `{relation.grain}`." if relation.grain else ""
             rows = [
                 f"| `{name}` | {kind} | {meaning.replace('|', '/')} |"

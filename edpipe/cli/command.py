@@ -17,6 +17,7 @@ from edpipe.cli import (
     operations,
     recommendation,
     refinement,
+    registry,
     representing,
     start,
     synthesis,
@@ -45,6 +46,7 @@ recommendation.add_to(app)
 refinement.add_to(app)
 synthesis.add_to(app)
 operations.add_to(app)
+registry.add_to(app)
 
 
 def _version(asked: bool) -> None:

@@ -128,11 +128,11 @@ def promote(
     dry_run: DryRun = False,
     form: FormatFlag = Format.table,
 ) -> None:
-    """Make a version the champion, if it beats the champion on the same validation rows.
+    """Make a version the champion, if every rule lets it.
 
-    Example: `edpipe promote`, `edpipe promote strategy --version 3 --dry-run`. A predictor of strategies must
-    also not be worse for the mastery group that is served worst; 90 % intervals of a forecaster must hold 87
-    to 93 % of the steps; a recommender must predict 0.9 to 1.1 clicks for each real one.
+    Example: `edpipe promote`, `edpipe promote strategy --version 3 --dry-run`. It must be better than the
+    champion on the same validation rows, no worse for the group served worst, and its calibration and latency
+    must lie within bounds (`promotion.…` in `edpipe doctor --settings`). Back: `edpipe rollback`.
     """
     from edpipe import promote as verb
     from edpipe import versions
@@ -141,6 +141,8 @@ def promote(
     family, settings = _family(context, model)
     decided = verb(model, settings, version=version, dry_run=dry_run)
     say(decided.reason)
+    for verdict in decided.verdicts:
+        say(f"- {verdict.rule}: {verdict.outcome}. {verdict.reason}")
     for warning in warnings_of(model, settings, version=decided.version):
         say(f"Warning: {warning}")
     emit(

@@ -21,7 +21,11 @@ TITLES = {
     "predicted_over_clicked": "predicted / real",
     "calibration_error": "calibration error",
 }
-VALIDATION = {"auc": "valid AUC", "predicted_over_clicked": "valid predicted / real"}
+VALIDATION = {
+    "auc": "valid AUC",
+    "predicted_over_clicked": "valid predicted / real",
+    "worst_group_auc": "valid AUC, worst group",
+}
 
 
 class DiffuMINFamily:

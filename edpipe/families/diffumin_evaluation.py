@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from edpipe.datasets.impressions_source import impression_dataset
 from edpipe.errors import RegistryError
-from edpipe.evaluation.recommendation.evaluate import Compared, Part, evaluate_recommender
-from edpipe.evaluation.recommendation.scores import score_clicks
+from edpipe.evaluation.recommendation.evaluate import Compared, Part, evaluate_recommender, subset_metrics
 from edpipe.evaluation.recommendation.stored import CHANNELS_FILE, EXAMPLE_FILE
 from edpipe.evaluation.results import EVALUATION_FOLDER
 from edpipe.families.diffumin_channels import channel_table
 from edpipe.families.diffumin_example import example_table
 from edpipe.families.raw_data import refuse_changed_data
 from edpipe.prediction.diffumin import drawn_rows, load_recommender, predict_split
+from edpipe.tracking.validation import validation_of
 from edpipe.training.diffumin import train_diffumin
 from edpipe.training.diffumin_plan import settings_asked
 from edpipe.training.run import read_run
@@ -181,11 +181,5 @@ def validation_scores_of(
     frame = predict_split(
         held.asked_like(load_recommender(settings.runs_dir / candidate.run_key)), dataset, "valid"
     )
-    scores = score_clicks(
-        frame["student"].to_numpy(),
-        frame["clicked"].to_numpy(),
-        frame["probability"].to_numpy(),
-        num_draws=0,
-        seed=settings.seed,
-    )
-    return {name: scores.values[name] for name in ("auc", "log_loss", "predicted_over_clicked")}
+    metrics = subset_metrics("champion", "valid", frame, num_draws=0, seed=settings.seed)
+    return dict(validation_of(settings, candidate.name, metrics).scores)

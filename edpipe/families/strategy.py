@@ -28,6 +28,7 @@ TITLES = {
 VALIDATION = {
     "log_loss": "valid log loss a token",
     "exact_match": "valid exact match",
+    "calibration_error": "valid calibration error",
     "worst_group_exact_match": "valid exact match, worst group",
 }
 

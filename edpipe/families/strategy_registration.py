@@ -13,18 +13,19 @@ from edpipe.families.raw_data import is_synthetic, source_manifest
 from edpipe.families.strategy_parts import Attempts
 from edpipe.families.strategy_training import KNOWN_FOLDER
 from edpipe.prediction.strategy import STRATEGY_FILE
+from edpipe.tracking import validation
 from edpipe.tracking.card_words import STRATEGY
 from edpipe.tracking.model_card import CardFacts
 from edpipe.tracking.model_run import card_code
-from edpipe.tracking.promotion import WORST_GROUP
 from edpipe.tracking.strategy_run import TABLE, track_strategy
 
 if TYPE_CHECKING:
     from edpipe.settings import Settings
     from edpipe.tracking.registry import ModelVersion
+    from edpipe.tracking.validation import Validation
     from edpipe.training.run import TrainingRun
 
-WORST = "mastery:worst"
+STRATEGY_NAME = "strategy"
 NUM_ASKED = 3
 
 
@@ -69,7 +70,7 @@ def register_strategy(
         settings,
         run.run_dir,
         facts=facts,
-        validation=validation_of(evaluation.metrics, kind),
+        validation=validation_of(settings, evaluation.metrics, kind),
         data_fingerprint=run.fingerprint,
         split=split_name(run),
         source_manifest=source_manifest(settings, run.source),
@@ -99,20 +100,12 @@ def statements(run_dir: Path, model: str) -> tuple[str, ...]:
     return tuple(verdicts(pl.read_parquet(path), [model]))
 
 
-def validation_of(metrics: pl.DataFrame, model: str) -> dict[str, float]:
-    """Return what a promotion compares, from the validation rows of an evaluation.
-
-    The exact match in the worst mastery group stands among them only where it is known.
-    """
-    own = metrics.filter((pl.col("model") == model) & (pl.col("split") == "valid"))
-    known = {(row["subset"], row["metric"]): float(row["value"]) for row in own.iter_rows(named=True)}
-    found = {
-        "log_loss": -known["all", "log_likelihood"],
-        "exact_match": known["all", "exact_match"],
-    }
-    if (WORST, "exact_match") in known:
-        found[WORST_GROUP] = known[WORST, "exact_match"]
-    return found
+def validation_of(settings: Settings, metrics: pl.DataFrame, kind: str) -> Validation:
+    """Return what a promotion compares, from the validation rows of an evaluation."""
+    own = metrics.filter((pl.col("model") == kind) & (pl.col("split") == "valid"))
+    likelihood = own.filter(pl.col("metric") == "log_likelihood")
+    loss = likelihood.with_columns(metric=pl.lit("log_loss"), value=-pl.col("value"))
+    return validation.validation_of(settings, STRATEGY_NAME, pl.concat([own, loss]))
 
 
 def split_name(run: TrainingRun) -> str:

@@ -71,7 +71,7 @@ def validation_scores_of(
         num_draws=0,
         seed=settings.seed,
     )
-    return validation_of(scores.metrics, "champion")
+    return dict(validation_of(settings, scores.metrics, "champion").scores)
 
 
 def write_tables(settings: Settings, chosen: ModelVersion) -> list[Path]:

@@ -59,6 +59,33 @@ def table_lines(paths: Iterable[Path], *, since: float) -> list[str]:
     return lines
 
 
+def stale_lines(settings: Settings, tables: Iterable[str], model_name: str, champion: int) -> list[str]:
+    """Say which prediction tables are of another version than the champion; nothing where none is.
+
+    Parameters
+    ----------
+    settings
+        Where the tables are.
+    tables
+        Their names, with ``predictions.`` in front.
+    model_name, champion
+        Registered name, and its champion's version.
+    """
+    lines = []
+    for table in tables:
+        path = table_path(settings, table.removeprefix("predictions."))
+        if not path.exists():
+            continue
+        footer = pq.read_schema(path).metadata or {}
+        version = footer.get(b"edpipe.model_version", b"").decode()
+        if version and version != str(champion):
+            lines.append(
+                f"Stale: {table} is of version {version}, the champion is {champion}: run "
+                f"`edpipe score {model_name}`."
+            )
+    return lines
+
+
 def is_made_from(settings: Settings, table: str, made_from: MadeFrom) -> bool:
     """Tell whether the present table was made from exactly this."""
     path = table_path(settings, table)

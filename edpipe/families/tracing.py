@@ -26,7 +26,12 @@ TITLES = {
     "accuracy": "accuracy",
     "calibration_error": "calibration error",
 }
-VALIDATION = {"log_loss": "valid log loss", "auc": "valid AUC"}
+VALIDATION = {
+    "log_loss": "valid log loss",
+    "auc": "valid AUC",
+    "calibration_error": "valid calibration error",
+    "worst_group_log_loss": "valid log loss, worst group",
+}
 
 
 class TracingFamily:
@@ -106,14 +111,23 @@ class TracingFamily:
         self, settings: Settings, champion: ModelVersion, candidate: ModelVersion
     ) -> dict[str, float]:
         """Measure the champion on the candidate's validation students."""
-        from edpipe.evaluation.metrics import auc, log_loss
+        from edpipe.evaluation.equity import mastery_groups
+        from edpipe.evaluation.evaluate import evaluate_predictions
         from edpipe.prediction.tracing import predict
+        from edpipe.tracking.validation import validation_of
         from edpipe.training.run import read_run
 
         run = read_run(settings.runs_dir / candidate.run_key)
         frame = predict(settings.runs_dir / champion.run_key, _dataset_of(run, settings), "valid")
-        correct, probability = frame["is_correct"].to_numpy(), frame["probability"].to_numpy()
-        return {"log_loss": log_loss(correct, probability), "auc": auc(correct, probability)}
+        scored = evaluate_predictions(
+            {"champion": frame},
+            mastery_groups=mastery_groups(frame),
+            num_draws=0,
+            seed=settings.seed,
+            split="valid",
+            plausible_auc=settings.tracing.plausible_auc,
+        )
+        return dict(validation_of(settings, self.name, scored.metrics).scores)
 
     def score(self, settings: Settings, chosen: ModelVersion) -> list[Path]:
         """Write every student's mastery of every KC, for ``predictions.kc_mastery``."""

@@ -22,7 +22,11 @@ TITLES = {
     "normalized_deviation": "normalized deviation",
     "mase": "MASE",
 }
-VALIDATION = {"crps": "valid CRPS", "coverage_90": "valid steps inside 90 %"}
+VALIDATION = {
+    "crps": "valid CRPS",
+    "coverage_90": "valid steps inside 90 %",
+    "worst_group_crps": "valid CRPS, worst group",
+}
 
 
 class TSDiffFamily:

@@ -10,12 +10,13 @@ from edpipe.datasets.series_source import SourcedTask, account_words, sourced_ta
 from edpipe.errors import RegistryError
 from edpipe.evaluation.forecast.baselines.named import named_forecasters
 from edpipe.evaluation.forecast.cross_fit import cross_fitted
-from edpipe.evaluation.forecast.evaluate import Part, evaluate_forecasts, save_frames
+from edpipe.evaluation.forecast.evaluate import Part, evaluate_forecasts, save_frames, subset_metrics
 from edpipe.evaluation.forecast.metrics import window_scores
 from edpipe.evaluation.results import EVALUATION_FOLDER
 from edpipe.families.raw_data import refuse_changed_data
 from edpipe.prediction.forecast import forecast_windows, load_forecaster
 from edpipe.prediction.forecast_losses import diffusion_losses
+from edpipe.tracking.validation import validation_of
 from edpipe.training.run import read_run
 from edpipe.training.tsdiff_choice import fit_calibration
 from edpipe.training.tsdiff_validation import some_windows
@@ -136,4 +137,5 @@ def validation_scores_of(
     found = forecast_windows(trained, task.series, task.valid, seed=settings.seed)
     cut = np.ascontiguousarray(found.values[:, :, : task.prediction_length])
     scores = window_scores(found.map(cut), task.truth(task.valid))
-    return {metric: scores.value(metric) for metric in ("crps", "coverage_90")}
+    metrics = subset_metrics(task, "valid", task.valid, {"champion": scores})
+    return dict(validation_of(settings, candidate.name, metrics).scores)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from edpipe.datasets.forecast_levels import DEFAULT_LEVELS
 from edpipe.datasets.series_source import SourcedSeries, sourced_series
 from edpipe.families.tables import MadeFrom, is_made_from, replace_table, table_path
 from edpipe.families.tsdiff_evaluation import settings_asked
 from edpipe.prediction.forecast import TrainedForecaster, forecast_windows, load_forecaster, windows_at_end
-from edpipe.prediction.forecast_frames import DEFAULT_LEVELS, quantile_frame
+from edpipe.prediction.forecast_frames import quantile_frame
 from edpipe.progress import track
 
 if TYPE_CHECKING:

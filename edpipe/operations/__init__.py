@@ -1,1 +1,1 @@
-"""What ran when, and how it ended: one line a run of a step, kept in small files, read as ``ops.runs``."""
+"""What ran when, how it ended, and what was decided: kept in small files, read as the tables of ``ops``."""

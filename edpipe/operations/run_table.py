@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
 
+from edpipe.operations.columns import Columns, frame_of, schema_of
 from edpipe.operations.run_files import LOG, Record, read_files, remove_files, run_files_dir
 from edpipe.settings import Settings
 
@@ -17,7 +18,7 @@ DESCRIPTION = "One line a run of a step, by hand or by a flow, also of those tha
 GRAIN = "run_id"
 UNFORTUNATE = ("failed", "killed")
 # Name to SQL type and meaning.
-COLUMNS: dict[str, tuple[str, str]] = {
+COLUMNS: Columns = {
     "run_id": ("VARCHAR", "Name of the run: when it started, its process, and a random part."),
     "step": (
         "VARCHAR",
@@ -50,21 +51,13 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "pid": ("BIGINT", "Process."),
     "flow_run_id": ("VARCHAR", "Prefect's id of the flow run; null where it ran by hand."),
 }
-TIME = "%Y-%m-%dT%H:%M:%S%.f%:z"
-_TYPES: dict[str, pl.DataType] = {
-    "VARCHAR": pl.String(),
-    "BIGINT": pl.Int64(),
-    "DOUBLE": pl.Float64(),
-    "VARCHAR[]": pl.List(pl.String()),
-    "TIMESTAMP WITH TIME ZONE": pl.Datetime("us", "UTC"),
-}
-SCHEMA = pl.Schema({name: _TYPES[kind] for name, (kind, _) in COLUMNS.items()})
+SCHEMA = schema_of(COLUMNS)
 
 
 def run_table(settings: Settings) -> pl.DataFrame:
     """Return all runs with the columns of ``ops.runs``, the latest last, as they are at this moment."""
     # The files first: one that is put into the Parquet meanwhile is then found in both, never in neither.
-    recent = frame_of(read_files(run_files_dir(settings)))
+    recent = frame_of(read_files(run_files_dir(settings)), SCHEMA)
     older = _older(settings)
     return _once(recent if older is None else pl.concat([older, recent]))
 
@@ -102,7 +95,7 @@ def put_together(settings: Settings) -> None:
     with _alone(settings) as is_alone:
         if not is_alone:
             return
-        ended = frame_of(read_files(folder)).filter(pl.col("outcome") != "running")
+        ended = frame_of(read_files(folder), SCHEMA).filter(pl.col("outcome") != "running")
         older = _older(settings)
         if older is None:
             # Never overwritten: what it holds may be saved by hand.
@@ -113,14 +106,6 @@ def put_together(settings: Settings) -> None:
             os.fsync(file.fileno())
         scratch.replace(target)
         remove_files(folder, ended["run_id"])
-
-
-def frame_of(records: Sequence[Record]) -> pl.DataFrame:
-    """Return the rows of records; their times are text."""
-    text = {name: pl.String() if isinstance(kind, pl.Datetime) else kind for name, kind in SCHEMA.items()}
-    frame = pl.DataFrame([{name: record.get(name) for name in text} for record in records], schema=text)
-    times = [name for name, kind in SCHEMA.items() if isinstance(kind, pl.Datetime)]
-    return frame.with_columns(pl.col(times).str.to_datetime(TIME, time_unit="us").dt.convert_time_zone("UTC"))
 
 
 def _older(settings: Settings) -> pl.DataFrame | None:

@@ -245,7 +245,7 @@ import mlflow
 
 model = mlflow.pyfunc.load_model("models:/{name}@champion")
 # columns student_id, item_id, outcome, is_asked: past behaviors in order, then the items asked about;
-# one probability a row, missing for the past
+# student_id, item_id, probability of the items asked about, in their order
 model.predict(rows)
 ```""",
     limits=(

@@ -1,4 +1,4 @@
-"""The logged recommender: past behaviors and items asked about in, a probability a row out.
+"""The logged recommender: past behaviors and items asked about in, a table with a probability a row out.
 
 MLflow keeps this file itself and runs it to load the model, so no pickle is involved. What it needs of
 ``edpipe`` and ``models`` is logged beside it; the checkpoint is its artifact.
@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 import polars as pl
 from mlflow.pyfunc.model import PythonModel
-from numpy.typing import NDArray
 
 from edpipe.prediction.diffumin import load_recommender
 from edpipe.prediction.recommend import History, ItemScorer
@@ -30,8 +29,11 @@ class DiffuMINModel(PythonModel):
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: Mapping[str, Any] | None = None
-    ) -> NDArray[np.float64]:
-        """Return a probability for each row that is asked about, NaN for the others, in their order.
+    ) -> pd.DataFrame:
+        """Return ``student_id, item_id, probability`` of the rows that are asked about, in their order.
+
+        The past has no row in the answer, as a missing number would be no JSON; the index of the answer holds
+        the labels of the rows that were asked about.
 
         Parameters
         ----------
@@ -53,14 +55,21 @@ class DiffuMINModel(PythonModel):
         words = [None if pd.isna(word) else str(word) for word in _outcomes(model_input)]
         is_asked = model_input["is_asked"].to_numpy(dtype=bool)
         student = model_input["student_id"].astype(str).to_numpy()
-        found = np.full(len(rows), np.nan)
+        found = np.zeros(len(rows))
         for number, one in enumerate(sorted(set(student))):
             past = np.flatnonzero((student == one) & ~is_asked)
             asked = np.flatnonzero((student == one) & is_asked)
             if len(asked):
                 history = History(number, rows[past], [words[row] for row in past], rows[past])
                 found[asked] = scorer.probabilities(history, rows[asked])
-        return found
+        return pd.DataFrame(
+            {
+                "student_id": student[is_asked],
+                "item_id": ids.to_numpy()[is_asked],
+                "probability": found[is_asked],
+            },
+            index=model_input.index[is_asked],
+        )
 
     def _catalog(self, ids: list[str]) -> pl.DataFrame:
         """Return what training knows of items."""

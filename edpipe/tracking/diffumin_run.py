@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from edpipe.settings import Settings
 from edpipe.tracking.model_card import CardFacts
-from edpipe.tracking.model_run import log_pyfunc, track_model, validation_scores
+from edpipe.tracking.model_run import LoggedModel, log_pyfunc, track_model, validation_scores
 from edpipe.tracking.registry import ModelVersion
 from edpipe.tracking.runs import Run
 
@@ -61,7 +61,7 @@ def track_diffumin(
         settings,
         run_dir,
         facts=facts,
-        validation=validation_scores(facts),
+        validation=validation_scores(settings, facts),
         data_fingerprint=data_fingerprint,
         split=split,
         table=table,
@@ -85,8 +85,8 @@ def example_input(item_ids: tuple[str, ...]) -> pd.DataFrame:
     )
 
 
-def _log_model(settings: Settings, run: Run, run_dir: Path, item_ids: tuple[str, ...]) -> str:
-    """Log the model from its code, with signature and example, and return its address."""
+def _log_model(settings: Settings, run: Run, run_dir: Path, item_ids: tuple[str, ...]) -> LoggedModel:
+    """Log the model from its code, with signature and example."""
     from mlflow.types import ColSpec
 
     inputs = [
@@ -101,7 +101,11 @@ def _log_model(settings: Settings, run: Run, run_dir: Path, item_ids: tuple[str,
         code=MODEL_FILE,
         artifacts={"checkpoint": run_dir / CHECKPOINT_FILE},
         inputs=inputs,
-        outputs=[ColSpec("double")],
+        outputs=[
+            ColSpec("string", "student_id"),
+            ColSpec("string", "item_id"),
+            ColSpec("double", "probability"),
+        ],
         example=example_input(item_ids),
         packages=PACKAGES,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,13 @@ import polars as pl
 from edpipe.settings import Settings
 from edpipe.tracking.client import open_mlflow
 from edpipe.tracking.environment import code_version, environment_tags, requirements
+from edpipe.tracking.latency import fixed_batch, machine, measured_milliseconds
 from edpipe.tracking.model_card import CardFacts, model_card
 from edpipe.tracking.plots import write_plots
-from edpipe.tracking.promotion import contest_of
-from edpipe.tracking.registry import DATA_FINGERPRINT, SPLIT, ModelVersion, register, valid_tag, versions
+from edpipe.tracking.registry import DATA_FINGERPRINT, SPLIT, ModelVersion, register, versions
+from edpipe.tracking.rules import LATENCY, MACHINE
 from edpipe.tracking.runs import RUN_KEY, Run, start_run
+from edpipe.tracking.validation import Validation, validation_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,17 +35,31 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 MODEL_PACKAGES = ("mlflow", "numpy", "pandas", "torch", "pytorch-lightning")
 
 
+@dataclass(frozen=True, slots=True)
+class LoggedModel:
+    """Where a logged model is, and its milliseconds for the fixed batch on one thread, if it can be asked."""
+
+    uri: str
+    milliseconds: float | None
+
+    def tags(self) -> dict[str, str]:
+        """Return the tags that a registered version keeps its latency in."""
+        if self.milliseconds is None:
+            return {}
+        return {LATENCY: f"{self.milliseconds:.4g}", MACHINE: machine()}
+
+
 def track_model(
     settings: Settings,
     run_dir: Path,
     *,
     facts: CardFacts,
-    validation: Mapping[str, float],
+    validation: Validation,
     data_fingerprint: str,
     split: str,
     table: str,
     source_manifest: str,
-    log_model: Callable[[Run], str],
+    log_model: Callable[[Run], LoggedModel],
 ) -> ModelVersion:
     """Record an evaluated training run in MLflow and register its model; a second call does nothing.
 
@@ -55,7 +72,7 @@ def track_model(
     facts
         What the model card tells; its name is that of the experiment and of the registered model.
     validation
-        Scores on the validation rows, by metric: what a promotion compares.
+        Scores on the validation rows: what a promotion compares.
     data_fingerprint
         Digest of the rows of ``table``.
     split
@@ -65,7 +82,7 @@ def track_model(
     source_manifest
         Manifest of the raw data behind the table, as JSON.
     log_model
-        Logs the model into the run and returns its address.
+        Logs the model into the run.
 
     Returns
     -------
@@ -81,16 +98,17 @@ def track_model(
         run.log_input(table, data_fingerprint, source_manifest)
         _log_results(run, run_dir, facts)
         run.log_text(card, CARD_FILE)
-        source = log_model(run)
+        logged = log_model(run)
     return register(
         settings,
         run_id=run.run_id,
         run_key=facts.run_key,
-        source=source,
+        source=logged.uri,
         name=facts.name,
         description=card,
         tags={
-            **{valid_tag(metric): repr(value) for metric, value in validation.items()},
+            **validation.tags(),
+            **logged.tags(),
             DATA_FINGERPRINT: data_fingerprint,
             SPLIT: split,
             "source": facts.source,
@@ -103,15 +121,10 @@ def card_code() -> dict[str, str]:
     return {**code_version(), **environment_tags(), "packages": ", ".join(requirements())}
 
 
-def validation_scores(facts: CardFacts) -> dict[str, float]:
+def validation_scores(settings: Settings, facts: CardFacts) -> Validation:
     """Return what the contest of this model compares, from the validation rows of its evaluation."""
-    contest = contest_of(facts.name)
     own = facts.metrics.filter((pl.col("model") == facts.model) & (pl.col("split") == "valid"))
-    everything = own.filter(pl.col("subset") == "all")
-    return {
-        metric: float(everything.filter(pl.col("metric") == metric)["value"].item())
-        for metric in (contest.deciding, *contest.beside)
-    }
+    return validation_of(settings, facts.name, own)
 
 
 def model_requirements(*more: str) -> list[str]:
@@ -131,8 +144,8 @@ def log_pyfunc(
     packages: Sequence[str],
     is_network_alone: bool = False,
     model_config: Mapping[str, Any] | None = None,
-) -> str:
-    """Log a model from its code into a run, with signature and example, and return its address.
+) -> LoggedModel:
+    """Log a model from its code into a run, with signature and example, and time it on one thread.
 
     Parameters
     ----------
@@ -174,7 +187,8 @@ def log_pyfunc(
             pip_requirements=model_requirements(*packages),
             model_config=None if model_config is None else dict(model_config),
         )
-    return str(info.model_uri)
+    milliseconds = measured_milliseconds(code, artifacts, model_config, fixed_batch(example))
+    return LoggedModel(str(info.model_uri), milliseconds)
 
 
 def _log_results(run: Run, run_dir: Path, facts: CardFacts) -> None:

@@ -1,12 +1,10 @@
-"""Which version is the champion: moved only by a better score on the same validation rows.
+"""Which version is the champion: the alias moves only by the rules, and every decision is kept.
 
-The score is the log loss on validation rows: of an answer for tracers, of a token for predictors of
-strategies. It is a proper score: it rewards probabilities that are right, which is what mastery estimates and
-confidences are made of, while AUC and exact match only reward order. Those are recorded beside it. A
-predictor of strategies must also not be worse for the mastery group that is served worst, where both are
-known. Forecasters are compared by their CRPS, and their 90 % intervals must hold about 90 % of the steps.
-Recommenders are compared by their AUC, since their order is what is used, and must predict about as many
-clicks as come. The test split plays no part.
+A version takes over if it is better than the champion on the same validation rows, no worse for the group
+that is served worst, and its calibration and latency are within bounds (:mod:`edpipe.tracking.rules`). The
+deciding scores are proper where probabilities are used (log loss of an answer for tracers, of a token for
+predictors of strategies, CRPS for forecasters), and the AUC for recommenders, whose order is what is used.
+The test split plays no part.
 """
 
 from __future__ import annotations
@@ -16,7 +14,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from edpipe.errors import RegistryError
+from edpipe.operations.decisions import record_decision
 from edpipe.settings import Settings
+from edpipe.tracking.contest import contest_of
+from edpipe.tracking.environment import package_version
 from edpipe.tracking.registry import (
     CHALLENGER,
     CHAMPION,
@@ -28,86 +29,11 @@ from edpipe.tracking.registry import (
     valid_tag,
     versions,
 )
+from edpipe.tracking.rules import Match, Verdict, verdicts
 
 Rescore = Callable[[ModelVersion, ModelVersion], Mapping[str, float]]
-
-
-@dataclass(frozen=True, slots=True)
-class Contest:
-    """What two versions are compared by.
-
-    Attributes
-    ----------
-    deciding
-        Metric on validation rows; the lower wins, or the higher where ``is_higher_better``.
-    title
-        Its name in a sentence.
-    beside
-        Metrics that are recorded with it.
-    guard
-        Metric that must not fall, where both versions have it; empty for none.
-    guard_title
-        Its name in a sentence.
-    banded
-        Metric that must lie in ``band``, or come nearer to it than the champion's; empty for none. It is
-        one of ``beside``.
-    banded_title
-        Its name in a sentence.
-    band
-        Least and greatest value.
-    is_higher_better
-        Whether the higher value of the deciding metric wins.
-    """
-
-    deciding: str = "log_loss"
-    title: str = "validation log loss"
-    beside: tuple[str, ...] = ("auc",)
-    guard: str = ""
-    guard_title: str = ""
-    banded: str = ""
-    banded_title: str = ""
-    band: tuple[float, float] = (0.0, 1.0)
-    is_higher_better: bool = False
-
-    def wins(self, new: float, old: float) -> bool:
-        """Return whether a value of the deciding metric beats another; one that is no number never does."""
-        return new > old if self.is_higher_better else new < old
-
-    def excess(self, value: float) -> float:
-        """Return how far a value lies outside of the band; 0 inside."""
-        return max(self.band[0] - value, value - self.band[1], 0.0)
-
-
-WORST_GROUP = "worst_group_exact_match"
-STRATEGY = Contest(
-    title="validation log loss a token",
-    beside=("exact_match",),
-    guard=WORST_GROUP,
-    guard_title="exact match in the mastery group served worst",
-)
-TSDIFF = Contest(
-    deciding="crps",
-    title="validation CRPS",
-    beside=("coverage_90",),
-    banded="coverage_90",
-    banded_title="share of validation steps inside the 90 % interval",
-    band=(0.87, 0.93),
-)
-DIFFUMIN = Contest(
-    deciding="auc",
-    title="validation AUC",
-    beside=("log_loss", "predicted_over_clicked"),
-    banded="predicted_over_clicked",
-    banded_title="number of predicted clicks for each real one",
-    band=(0.9, 1.1),
-    is_higher_better=True,
-)
-CONTESTS = {"strategy": STRATEGY, "tsdiff": TSDIFF, "diffumin": DIFFUMIN}
-
-
-def contest_of(name: str) -> Contest:
-    """Return what the versions of a registered name are compared by."""
-    return CONTESTS.get(name, Contest())
+# Tag of a champion: who held the alias before it, for the way back.
+PREVIOUS = "promotion.previous"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +51,12 @@ class Promotion:
     is_promoted
         Whether the alias moves to the candidate.
     reason
-        One sentence.
+        The decision in words.
     scores
         Validation scores of the candidate and of the champion before, by ``candidate.log_loss``,
         ``champion.log_loss`` and so on.
+    verdicts
+        What each rule says; none where the candidate is the champion already.
     is_dry_run
         True when nothing was changed.
     """
@@ -140,6 +68,7 @@ class Promotion:
     is_promoted: bool
     reason: str
     scores: Mapping[str, float]
+    verdicts: tuple[Verdict, ...] = ()
     is_dry_run: bool = False
 
 
@@ -151,20 +80,18 @@ def promote(
     rescore: Rescore | None = None,
     dry_run: bool = False,
 ) -> Promotion:
-    """Make a version the champion if its validation log loss is lower than the champion's.
+    """Make a version the champion if every rule lets it.
 
-    A predictor of strategies must also not have a lower exact match in its worst mastery group, and the
-    90 % intervals of a forecaster must hold 87 to 93 % of the steps, or miss that by less than the champion's
-    do. A recommender needs a higher AUC instead, and must predict 0.9 to 1.1 clicks for each real one, or be
-    nearer to that than the champion. Both must have been scored on the same rows: same data fingerprint and
-    split. If the champion was validated on other data, ``rescore`` measures it on the candidate's. A
-    candidate that does not win gets the alias ``challenger``. The first version becomes champion without a
-    contest.
+    Both must have been scored on the same rows: same data fingerprint and split. If the champion was
+    validated on other data, ``rescore`` measures it on the candidate's. A candidate that does not win gets
+    the alias ``challenger``. The first version becomes champion without a contest, whatever the rules find,
+    unless it was taken back: there is no other. Every decision is recorded as tags of the version and in
+    ``ops.promotions``, before an alias moves.
 
     Parameters
     ----------
     settings
-        Where the registry is.
+        Where the registry is, and the bounds.
     name
         Registered name.
     version
@@ -182,16 +109,17 @@ def promote(
         data and ``rescore`` is not given.
     """
     candidate = get_version(settings, name, version)
-    scores = {f"candidate.{key}": value for key, value in _validation(candidate).items()}
+    new = _validation(candidate)
     holder = next((one for one in versions(settings, name) if CHAMPION in one.aliases), None)
-    if holder is None:
-        is_promoted, reason = True, f"Version {candidate.version} is the first champion.{_outside(candidate)}"
-    elif holder.version == candidate.version:
+    scores = {f"candidate.{key}": value for key, value in new.items()}
+    told: tuple[Verdict, ...] = ()
+    if holder is not None and holder.version == candidate.version:
         is_promoted, reason = False, f"Version {candidate.version} is the champion already."
     else:
-        against = _champion_scores(holder, candidate, rescore)
-        scores |= {f"champion.{key}": value for key, value in against.items()}
-        is_promoted, reason = _compare(candidate, holder, scores)
+        old = {} if holder is None else _champion_scores(holder, candidate, rescore)
+        scores |= {f"champion.{key}": value for key, value in old.items()}
+        told = verdicts(Match(candidate, holder, new, old, settings.promotion))
+        is_promoted, reason = _decided(candidate, holder, told)
     promotion = Promotion(
         name=name,
         version=candidate.version,
@@ -200,22 +128,22 @@ def promote(
         is_promoted=is_promoted,
         reason=reason,
         scores=scores,
+        verdicts=told,
         is_dry_run=dry_run,
     )
-    if not dry_run:
+    if told and not dry_run:
         _apply(settings, candidate, promotion)
     return promotion
 
 
 def _validation(version: ModelVersion) -> dict[str, float]:
-    """Return the validation scores recorded with a version; that of the guard may be missing."""
+    """Return a version's validation scores; those of calibration and groups may be missing."""
     contest = contest_of(version.name)
     needed = (contest.deciding, *contest.beside)
+    optional = (contest.calibration, contest.worst_metric)
+    known = [one for one in optional if one not in needed and valid_tag(one) in version.tags]
     try:
-        scores = {metric: float(version.tags[valid_tag(metric)]) for metric in needed}
-        if contest.guard and valid_tag(contest.guard) in version.tags:
-            scores[contest.guard] = float(version.tags[valid_tag(contest.guard)])
-        return scores
+        return {metric: float(version.tags[valid_tag(metric)]) for metric in (*needed, *known)}
     except (KeyError, ValueError) as error:
         raise RegistryError(
             f"Version {version.version} of `{version.name}` has no validation score.",
@@ -243,53 +171,70 @@ def _champion_scores(
     return rescore(holder, candidate)
 
 
-def _compare(candidate: ModelVersion, holder: ModelVersion, scores: Mapping[str, float]) -> tuple[bool, str]:
-    contest = contest_of(candidate.name)
-    new, old = (scores[f"{who}.{contest.deciding}"] for who in ("candidate", "champion"))
-    names = f"Version {candidate.version} has a {contest.title} of {new:.4f}, version {holder.version}"
-    if not contest.wins(new, old):
-        return False, f"{names} of {old:.4f}: the champion stays."
-    guarded = [scores.get(f"{who}.{contest.guard}") for who in ("candidate", "champion")]
-    if guarded[0] is not None and guarded[1] is not None and guarded[0] < guarded[1]:
-        return False, (
-            f"{names} of {old:.4f}, but its {contest.guard_title} is {guarded[0]:.4f} against "
-            f"{guarded[1]:.4f}: the champion stays."
-        )
-    if contest.banded:
-        shares = [scores[f"{who}.{contest.banded}"] for who in ("candidate", "champion")]
-        # Compared as "not less": a share that is no number is inside of no band.
-        if not (contest.excess(shares[0]) <= 0 or contest.excess(shares[0]) < contest.excess(shares[1])):
-            low, high = contest.band
-            return False, (
-                f"{names} of {old:.4f}, but its {contest.banded_title} is {shares[0]:.3f}, outside of "
-                f"{low} to {high}: the champion stays."
-            )
-    return True, f"{names} of {old:.4f}: it takes over."
-
-
-def _outside(candidate: ModelVersion) -> str:
-    """Say that a banded metric is outside; a first champion is taken all the same: there is no other."""
-    contest = contest_of(candidate.name)
-    if not contest.banded:
-        return ""
-    value = _validation(candidate)[contest.banded]
-    if contest.excess(value) <= 0:
-        return ""
-    low, high = contest.band
-    return f" Its {contest.banded_title} is {value:.3f}, outside of {low} to {high}."
+def _decided(
+    candidate: ModelVersion, holder: ModelVersion | None, told: tuple[Verdict, ...]
+) -> tuple[bool, str]:
+    """Return whether the candidate takes over, and why."""
+    failed = [verdict for verdict in told if verdict.outcome == "failed"]
+    if holder is None:
+        taken_back = [verdict.reason for verdict in failed if verdict.rule == "not_taken_back"]
+        if taken_back:
+            return False, f"Version {candidate.version} does not become champion. {taken_back[0]}"
+        words = [f"Version {candidate.version} is the first champion.", *(one.reason for one in failed)]
+        return True, " ".join(words)
+    deciding, *others = told
+    if deciding.outcome == "failed":
+        return False, f"{deciding.reason.rstrip('.')}: the champion stays."
+    if failed:
+        reasons = " ".join(verdict.reason for verdict in others if verdict.outcome == "failed")
+        return False, f"{deciding.reason.rstrip('.')}, but the champion stays. {reasons}"
+    return True, f"{deciding.reason.rstrip('.')}: it takes over."
 
 
 def _apply(settings: Settings, candidate: ModelVersion, promotion: Promotion) -> None:
-    decided = {
-        "promotion.reason": promotion.reason,
-        "promotion.decided_at": datetime.now(UTC).isoformat(timespec="seconds"),
-    } | {f"promotion.{key}": f"{value:.6f}" for key, value in promotion.scores.items()}
+    set_version_tags(settings, candidate, _tags(promotion))
+    # Kept before the alias moves: a killed promotion leaves a decision without its move, never the reverse.
+    record_decision(settings, _facts(promotion))
     if promotion.is_promoted:
-        set_version_tags(settings, candidate, decided)
         # One call moves the alias, so a reader finds the old champion or the new one, never none.
         set_alias(settings, candidate, CHAMPION)
         if CHALLENGER in candidate.aliases:
             delete_alias(settings, candidate.name, CHALLENGER)
-    elif promotion.champion != candidate.version:
-        set_version_tags(settings, candidate, decided)
+    elif promotion.previous is not None:
         set_alias(settings, candidate, CHALLENGER)
+
+
+def _tags(promotion: Promotion) -> dict[str, str]:
+    tags = {
+        "promotion.reason": promotion.reason,
+        "promotion.decided_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        **{f"promotion.{key}": f"{value:.6f}" for key, value in promotion.scores.items()},
+        **{f"promotion.rule.{one.rule}": f"{one.outcome}: {one.reason}" for one in promotion.verdicts},
+    }
+    if promotion.is_promoted and promotion.previous is not None:
+        tags[PREVIOUS] = str(promotion.previous)
+    return tags
+
+
+def _facts(promotion: Promotion) -> dict[str, object]:
+    metric = contest_of(promotion.name).deciding
+    return {
+        "kind": "promotion",
+        "family": promotion.name,
+        "version": promotion.version,
+        "previous": promotion.previous,
+        "champion": promotion.version if promotion.is_promoted else promotion.previous,
+        "is_promoted": promotion.is_promoted,
+        "metric": metric,
+        "candidate_score": _number(promotion.scores.get(f"candidate.{metric}")),
+        "champion_score": _number(promotion.scores.get(f"champion.{metric}")),
+        **{one.rule: one.outcome for one in promotion.verdicts},
+        "reasons": [one.reason for one in promotion.verdicts],
+        "reason": promotion.reason,
+        "edpipe_version": package_version("edpipe"),
+    }
+
+
+def _number(value: float | None) -> float | None:
+    """Return a value that JSON can hold: what is no number is missing."""
+    return None if value is None or value != value else value  # noqa: PLR0124  # NaN

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -196,6 +196,13 @@ def set_version_tags(settings: Settings, version: ModelVersion, tags: Mapping[st
     client = open_client(settings)
     for key, value in tags.items():
         client.set_model_version_tag(version.name, str(version.version), key, value)
+
+
+def delete_version_tags(settings: Settings, version: ModelVersion, keys: Iterable[str]) -> None:
+    """Take tags of a version away."""
+    client = open_client(settings)
+    for key in keys:
+        client.delete_model_version_tag(version.name, str(version.version), key)
 
 
 def _search(client: MlflowClient, name: str) -> list[ModelVersion]:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from edpipe.settings import Settings
 from edpipe.tracking.model_card import CardFacts
-from edpipe.tracking.model_run import log_pyfunc, track_model
+from edpipe.tracking.model_run import LoggedModel, log_pyfunc, track_model
 from edpipe.tracking.registry import ModelVersion
 from edpipe.tracking.runs import Run
+from edpipe.tracking.validation import Validation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +27,7 @@ def track_strategy(
     run_dir: Path,
     *,
     facts: CardFacts,
-    validation: Mapping[str, float],
+    validation: Validation,
     data_fingerprint: str,
     split: str,
     source_manifest: str,
@@ -44,7 +45,7 @@ def track_strategy(
     facts
         What the model card tells.
     validation
-        Scores on validation attempts, by metric: what a promotion compares.
+        Scores on validation attempts: what a promotion compares.
     data_fingerprint
         Digest of the attempts.
     split
@@ -86,8 +87,8 @@ def _log_model(
     run: Run,
     artifacts: Mapping[str, Path],
     asked: tuple[tuple[str, str, str], ...],
-) -> str:
-    """Log the model from its code, with signature and example, and return its address."""
+) -> LoggedModel:
+    """Log the model from its code, with signature and example."""
     from mlflow.types import ColSpec
 
     inputs = [

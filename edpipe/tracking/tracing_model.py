@@ -1,4 +1,4 @@
-"""The logged tracer: a table of answers in, a probability a row out.
+"""The logged tracer: a table of answers in, a table with a probability a row out.
 
 MLflow keeps this file itself and runs it to load the model, so no pickle is involved. It needs only
 torch, numpy, pandas and the ``models`` package, whose code is logged beside it: a serving machine needs no
@@ -37,13 +37,17 @@ class TracingModel(PythonModel):
         vocabulary = checkpoint["vocabulary"]
         self.context_length = int((context.model_config or {}).get("context_length", CONTEXT_LENGTH))
         self.numbers = {name: number for number, name in enumerate(vocabulary["item_ids"], FIRST_KNOWN)}
-        self.item_kcs = np.asarray(vocabulary["item_kcs"], dtype=np.int64)
+        self.item_kcs = np.asarray(vocabulary["item_kcs"], dtype=np.int64).copy()
+        # As in training, an item without a KC has the unknown one, and so has an unknown item.
+        is_bare = (self.item_kcs == PADDING).all(axis=1)
+        is_bare[PADDING] = False
+        self.item_kcs[is_bare, 0] = UNKNOWN
         self.scales = {name: tuple(vocabulary.get(name, (0.0, 1.0))) for name in ("elapsed", "lag")}
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: Mapping[str, Any] | None = None
-    ) -> NDArray[np.float64]:
-        """Return the probability of a right answer, one a row, in the order of the rows.
+    ) -> pd.DataFrame:
+        """Return ``probability`` of a right answer, one a row, in the order of the rows.
 
         Parameters
         ----------
@@ -66,7 +70,7 @@ class TracingModel(PythonModel):
         bounds = [0, *(np.flatnonzero(students[1:] != students[:-1]) + 1).tolist(), len(table)]
         for first, last in itertools.pairwise(bounds):
             probability[order[first:last]] = self._trace(ordered.iloc[first:last])
-        return probability
+        return pd.DataFrame({"probability": probability})
 
     def _trace(self, history: pd.DataFrame) -> NDArray[np.float64]:
         """Predict one student's rows, in windows that overlap by half."""

@@ -10,6 +10,7 @@ from edpipe.settings import Settings
 from edpipe.tracking.model_card import CardFacts
 from edpipe.tracking.model_run import (
     RUN_FILE,
+    LoggedModel,
     log_pyfunc,
     track_model,
     validation_scores,
@@ -68,7 +69,7 @@ def track_tracing(
         settings,
         run_dir,
         facts=facts,
-        validation=validation_scores(facts),
+        validation=validation_scores(settings, facts),
         data_fingerprint=data_fingerprint,
         split=split_name(settings),
         table=table,
@@ -97,8 +98,8 @@ def example_input(item_ids: tuple[str, ...]) -> pd.DataFrame:
     )[["student_id", "item_id", "is_correct", "elapsed_seconds", "answered_at"]]
 
 
-def _log_model(settings: Settings, run: Run, run_dir: Path, item_ids: tuple[str, ...]) -> str:
-    """Log the model from its code, with signature and example, and return its address."""
+def _log_model(settings: Settings, run: Run, run_dir: Path, item_ids: tuple[str, ...]) -> LoggedModel:
+    """Log the model from its code, with signature and example."""
     from mlflow.types import ColSpec
 
     inputs = [
@@ -115,7 +116,7 @@ def _log_model(settings: Settings, run: Run, run_dir: Path, item_ids: tuple[str,
         code=MODEL_FILE,
         artifacts={"checkpoint": run_dir / CHECKPOINT_FILE},
         inputs=inputs,
-        outputs=[ColSpec("double")],
+        outputs=[ColSpec("double", "probability")],
         example=example_input(item_ids),
         packages=(),
         is_network_alone=True,

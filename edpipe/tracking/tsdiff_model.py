@@ -15,9 +15,10 @@ import pandas as pd
 import polars as pl
 from mlflow.pyfunc.model import PythonModel
 
+from edpipe.datasets.forecast_levels import DEFAULT_LEVELS
 from edpipe.datasets.series import SeriesSet
 from edpipe.prediction.forecast import forecast_windows, holes_of, load_forecaster, windows_at_end
-from edpipe.prediction.forecast_frames import DEFAULT_LEVELS, quantile_frame
+from edpipe.prediction.forecast_frames import quantile_frame
 
 SEED = 7
 

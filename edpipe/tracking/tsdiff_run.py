@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edpipe.datasets.forecast_levels import DEFAULT_LEVELS, quantile_name
 from edpipe.datasets.series import SeriesSet
 from edpipe.settings import Settings
 from edpipe.tracking.model_card import CardFacts
-from edpipe.tracking.model_run import log_pyfunc, track_model, validation_scores
+from edpipe.tracking.model_run import LoggedModel, log_pyfunc, track_model, validation_scores
 from edpipe.tracking.registry import ModelVersion
 from edpipe.tracking.runs import Run
 
@@ -63,7 +64,7 @@ def track_tsdiff(
         settings,
         run_dir,
         facts=facts,
-        validation=validation_scores(facts),
+        validation=validation_scores(settings, facts),
         data_fingerprint=data_fingerprint,
         split=split,
         table=table,
@@ -82,8 +83,8 @@ def example_input(series: SeriesSet) -> pd.DataFrame:
     return pd.DataFrame({"series_id": "example", "time": pd.to_datetime(times), "target": 100.0 + steps})
 
 
-def _log_model(settings: Settings, run: Run, run_dir: Path, series: SeriesSet) -> str:
-    """Log the model from its code, with signature and example, and return its address."""
+def _log_model(settings: Settings, run: Run, run_dir: Path, series: SeriesSet) -> LoggedModel:
+    """Log the model from its code, with signature and example."""
     from mlflow.types import ColSpec
 
     inputs = [
@@ -97,7 +98,13 @@ def _log_model(settings: Settings, run: Run, run_dir: Path, series: SeriesSet) -
         code=MODEL_FILE,
         artifacts={"checkpoint": run_dir / CHECKPOINT_FILE},
         inputs=inputs,
-        outputs=None,
+        outputs=[
+            ColSpec("string", "series_id"),
+            ColSpec("datetime", "time"),
+            ColSpec("long", "step"),
+            ColSpec("double", "mean", required=False),
+            *(ColSpec("double", quantile_name(level)) for level in DEFAULT_LEVELS),
+        ],
         example=example_input(series),
         packages=PACKAGES,
     )

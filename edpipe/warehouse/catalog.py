@@ -10,12 +10,14 @@ from edpipe.errors import ContractError
 from edpipe.setting_groups import closest
 from edpipe.settings import Settings
 from edpipe.warehouse.connection import open_reader, quoted
-from edpipe.warehouse.ops_runs import names_runs, open_reader_with_runs, runs_relation
+from edpipe.warehouse.ops_tables import open_reader_with_ops, ops_relation, ops_table_of
 from edpipe.warehouse.predictions import how_to_make
 
 if TYPE_CHECKING:
     import duckdb
     import polars as pl
+
+    from edpipe.operations.tables import OpsTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +92,9 @@ def describe(settings: Settings, relation: str, *, sample_rows: int = 5) -> Rela
     ContractError
         If there is no such relation (the closest known one is named) or nothing is published.
     """
-    if names_runs(relation):
-        return _describe_runs(settings, sample_rows)
+    table = ops_table_of(relation)
+    if table is not None:
+        return _describe_ops(settings, table, sample_rows)
     with open_reader(settings) as connection:
         found = connection.execute(
             "SELECT description, grain, audits, upstream, num_rows, built_at "
@@ -124,12 +127,12 @@ def describe(settings: Settings, relation: str, *, sample_rows: int = 5) -> Rela
         )
 
 
-def _describe_runs(settings: Settings, sample_rows: int) -> RelationInfo:
-    """Describe the runs as they are now, whether anything has been published or not."""
-    promised = runs_relation()
-    with open_reader_with_runs(settings) as connection:
+def _describe_ops(settings: Settings, table: OpsTable, sample_rows: int) -> RelationInfo:
+    """Describe a table of ``ops`` as it is now, whether anything has been published or not."""
+    promised = ops_relation(table)
+    with open_reader_with_ops(settings) as connection:
         (num_rows,) = connection.execute(f"SELECT COUNT(*) FROM {promised.name}").fetchone() or (0,)
-        newest = f"SELECT * FROM {promised.name} ORDER BY started_at DESC LIMIT {int(sample_rows)}"
+        newest = f"SELECT * FROM {promised.name} ORDER BY {table.newest_by} DESC LIMIT {int(sample_rows)}"
         return RelationInfo(
             name=promised.name,
             description=promised.description,

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from edpipe.errors import ContractError
 from edpipe.settings import Settings
-from edpipe.warehouse import ops_runs
 from edpipe.warehouse.connection import connect, literal, quoted
 from edpipe.warehouse.contract import Relation, load_contracts
 from edpipe.warehouse.lock import writer_lock
+from edpipe.warehouse.ops_tables import create_ops, ops_relation
 from edpipe.warehouse.predictions import contract_of
 from edpipe.warehouse.project import PUBLISHED_LAYERS
 from edpipe.warehouse.state import (
@@ -92,7 +92,7 @@ def write_published(settings: Settings, relations: dict[str, Relation], built_at
                 _catalog(connection, relation, rows.get(relation.name), built_at)
         for table, files in prediction_files(settings).items():
             rows[f"predictions.{table}"] = _predictions(connection, table, files, built_at)
-        rows[ops_runs.NAME] = _runs(connection, settings, built_at)
+        rows |= _ops(connection, settings, built_at)
         connection.execute("DETACH warehouse")
         connection.execute("CHECKPOINT")
     finally:
@@ -182,13 +182,16 @@ def _predictions(connection: duckdb.DuckDBPyConnection, table: str, files: list[
     return num_rows
 
 
-def _runs(connection: duckdb.DuckDBPyConnection, settings: Settings, built_at: str) -> int:
-    """Copy the runs of steps until now: that of this publication has no end yet."""
-    relation = ops_runs.runs_relation()
-    num_rows = ops_runs.create_runs(connection, settings)
-    _comment(connection, relation)
-    _catalog(connection, relation, num_rows, built_at)
-    return num_rows
+def _ops(connection: duckdb.DuckDBPyConnection, settings: Settings, built_at: str) -> dict[str, int]:
+    """Copy runs, decisions and so on until now: the run of this publication has no end yet."""
+    from edpipe.operations.tables import OPS_TABLES
+
+    counts = create_ops(connection, settings)
+    relations = {table.name: ops_relation(table) for table in OPS_TABLES}
+    for name, relation in relations.items():
+        _comment(connection, relation)
+        _catalog(connection, relation, counts[name], built_at)
+    return {relation.name: counts[name] for name, relation in relations.items()}
 
 
 def _rename_durably(temporary: Path, target: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from edpipe.errors import ContractError
 from edpipe.settings import Settings
 from edpipe.warehouse.connection import open_sandbox
-from edpipe.warehouse.ops_runs import add_runs, names_runs
+from edpipe.warehouse.ops_tables import add_ops, names_ops
 from edpipe.warehouse.predictions import how_to_make
 from edpipe.warehouse.query_limits import Watch, watched
 
@@ -31,8 +31,8 @@ def query(settings: Settings, sql: str) -> pl.DataFrame:
     settings
         Where the published tables are, and the limits.
     sql
-        One statement that reads: SELECT, WITH, FROM, DESCRIBE, SHOW, EXPLAIN. ``ops.runs`` holds the runs
-        until now, those since the last publication too.
+        One statement that reads: SELECT, WITH, FROM, DESCRIBE, SHOW, EXPLAIN. Tables of ``ops`` hold what
+        happened until now, also since the last publication.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def query(settings: Settings, sql: str) -> pl.DataFrame:
     import duckdb
 
     limits = settings.query
-    prepare = partial(add_runs, settings=settings) if names_runs(sql) else None
+    prepare = partial(add_ops, settings=settings) if names_ops(sql) else None
     with (
         open_sandbox(settings, prepare) as connection,
         watched(connection, seconds=limits.timeout_seconds, memory_mib=limits.memory_limit_mib) as watch,

@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
@@ -15,6 +17,7 @@ import pytest
 
 import edpipe
 from edpipe import champions
+from edpipe.evaluation.drift.snapshot import SNAPSHOT_FILE, Snapshot
 from edpipe.settings import Settings, load_settings
 from edpipe.walkthrough import demo_home
 
@@ -209,6 +212,33 @@ def test_a_second_run_changes_nothing(unbroken):
     assert {path: path.stat().st_mtime_ns for path in kept} == before
     assert [edpipe.versions(model, settings) for model in edpipe.learning.MODELS] == versions
     assert again.stdout == unbroken[1].stdout
+
+
+def test_drift_is_measured_of_what_came_after_the_training(unbroken):
+    settings = settings_of(unbroken[0])
+    quiet = edpipe.drift("tracing", settings)
+    assert quiet.rows.is_empty()
+    assert "nothing came after its training" in quiet.words[0]
+    run_dir = settings.runs_dir / edpipe.versions("tracing", settings)[0].run_key
+    path = run_dir / SNAPSHOT_FILE
+    kept = path.read_text("utf-8")
+    snapshot = Snapshot.load(run_dir)
+    try:
+        # As if the last three weeks had come later.
+        replace(snapshot, until=snapshot.until - timedelta(weeks=3)).save(run_dir)
+        found = edpipe.drift("tracing", settings)
+    finally:
+        path.write_text(kept, "utf-8")
+    kinds = set(found.rows["kind"])
+    assert kinds == {"input", "score", "unseen", "calibration", "volume"}
+    assert found.rows.filter(kind="unseen")["value"].to_list() == [0, 0]
+    rows = edpipe.sql("select * from ops.drift where kind = 'calibration' order by begins_at", settings)
+    assert rows["observed"].to_list() == found.rows.filter(kind="calibration")["observed"].to_list()
+    assert 3 <= rows.height <= 4
+    report = edpipe.report(settings, output=unbroken[0].parent / "drift.html").read_text("utf-8")
+    assert "Drift since training" in report
+    assert "Stability index by feature" in report
+    assert "Calibration by week" in report
 
 
 @pytest.mark.slow

@@ -271,10 +271,13 @@ def test_the_logged_model_answers_as_the_recommender_does(done: Whole) -> None:
             "is_asked": [place >= len(past) for place in range(len(ids))],
         }
     )
-    answers = np.asarray(model.predict(rows))
-    assert np.isnan(answers[: len(past)]).all()
+    answers = model.predict(rows)
+    # The past has no answer; the labels of the others are those of their rows.
+    assert answers.index.to_list() == list(range(len(past), len(ids)))
+    assert answers["item_id"].to_list() == found["item_id"].to_list()
+    assert answers["student_id"].unique().tolist() == ["s"]
     # Clicks of this log have no outcome, so none is known to the model; times since the last are not told.
-    np.testing.assert_allclose(answers[len(past) :], found["probability"].to_numpy(), atol=1e-6)
+    np.testing.assert_allclose(answers["probability"], found["probability"].to_numpy(), atol=1e-6)
 
 
 def test_a_plainer_network_is_a_challenger(done: Whole) -> None:

@@ -11,9 +11,11 @@ import polars as pl
 
 from edpipe.datasets.forecast_task import ForecastTask
 from edpipe.datasets.forecasts import Forecasts
+from edpipe.datasets.series_windows import Windows
 from edpipe.evaluation.forecast.backtest import Backtest, backtest, scored_backtest
 from edpipe.evaluation.forecast.baselines.forecaster import Forecaster
-from edpipe.evaluation.forecast.metrics import pit
+from edpipe.evaluation.forecast.levels import level_masks
+from edpipe.evaluation.forecast.metrics import WindowScores, pit
 from edpipe.evaluation.results import (
     CALIBRATION_SCHEMA,
     EVALUATION_FOLDER,
@@ -174,10 +176,9 @@ def _number(value: float | None) -> str:
 
 
 def _metrics(task: ForecastTask, part: Part, test: Backtest) -> pl.DataFrame:
-    """Return one row a model, subset and metric: all windows, and each series where they are few."""
+    """Return one row a model, subset and metric: all windows, thirds by level, series where they are few."""
     observed = np.isfinite(task.truth(test.windows))
     counts = (int(observed.sum()), len(np.unique(test.windows.series)))
-    missing = float("nan")
     rows: list[tuple[object, ...]] = [
         (
             row["model"],
@@ -189,17 +190,43 @@ def _metrics(task: ForecastTask, part: Part, test: Backtest) -> pl.DataFrame:
         )
         for row in test.table().iter_rows(named=True)
     ]
-    names = np.unique(test.windows.series)
+    everything = pl.DataFrame(rows, schema=METRIC_SCHEMA, orient="row")
+    parts = subset_metrics(task, part, test.windows, test.scores)
+    return pl.concat([everything, parts.filter(pl.col("subset") != "all")])
+
+
+def subset_metrics(
+    task: ForecastTask, part: Part, windows: Windows, scores: Mapping[str, WindowScores]
+) -> pl.DataFrame:
+    """Return some metrics of each model, without intervals: over all windows, and by groups of series.
+
+    Groups are thirds by level, ``level:low`` and so on, and single series where they are few.
+
+    Parameters
+    ----------
+    task
+        Series and windows.
+    part
+        Name of the part, for the table.
+    windows
+        Windows of that part.
+    scores
+        Scores of each model on them, by its name.
+    """
+    observed = np.isfinite(task.truth(windows))
+    names = np.unique(windows.series)
+    masks = {"all": np.ones(len(windows), dtype=bool), **dict(level_masks(task, windows))}
     for number in names.tolist() if len(names) <= MAX_SERIES else []:
-        mine = test.windows.series == number
-        subset = f"series:{task.series.ids[number]}"
-        for model, scores in test.scores.items():
+        masks[f"series:{task.series.ids[number]}"] = windows.series == number
+    missing = float("nan")
+    rows: list[tuple[object, ...]] = []
+    for subset, mask in masks.items():
+        counts = (int(observed[mask].sum()), len(np.unique(windows.series[mask])))
+        for model, found in scores.items():
             for metric in STEP_METRICS:
-                top, bottom = (sums[metric][mine].sum() for sums in (scores.tops, scores.bottoms))
+                top, bottom = (sums[metric][mask].sum() for sums in (found.tops, found.bottoms))
                 value = float(top / bottom) if bottom > 0 else missing
-                rows.append(
-                    (model, part, subset, metric, value, missing, missing, int(observed[mine].sum()), 1)
-                )
+                rows.append((model, part, subset, metric, value, missing, missing, *counts))
     return pl.DataFrame(rows, schema=METRIC_SCHEMA, orient="row")
 
 

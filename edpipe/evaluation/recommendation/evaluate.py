@@ -181,7 +181,7 @@ class _Scored:
         found: dict[tuple[str, str], Scores] = {}
         for name, frame in frames.items():
             for subset, chosen in _subsets(frame):
-                found[name, subset] = scores = _score(chosen, settings)
+                found[name, subset] = scores = _score(chosen, settings.diffumin.bootstrap, settings.seed)
                 rows += _metric_rows(name, part, subset, scores)
             curves += _curve_rows(name, frame)
         # A subset holds the same rows for all models, so equal draws hold equal students there, too.
@@ -198,6 +198,24 @@ class _Scored:
         )
 
 
+def subset_metrics(model: str, part: Part, frame: pl.DataFrame, *, num_draws: int, seed: int) -> pl.DataFrame:
+    """Return every metric of one model over all rows and by the length of the history.
+
+    Parameters
+    ----------
+    model, part
+        Names, for the table.
+    frame
+        ``student, history, clicked, probability``, one row an impression.
+    num_draws, seed
+        Draws of students for the intervals; none leaves these open.
+    """
+    rows: list[tuple[object, ...]] = []
+    for subset, chosen in _subsets(frame):
+        rows += _metric_rows(model, part, subset, _score(chosen, num_draws, seed))
+    return pl.DataFrame(rows, schema=METRIC_SCHEMA, orient="row")
+
+
 def _subsets(frame: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
     yield "all", frame
     for low, high in HISTORIES:
@@ -208,13 +226,13 @@ def _subsets(frame: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
             yield history_name(low, high), chosen
 
 
-def _score(frame: pl.DataFrame, settings: Settings) -> Scores:
+def _score(frame: pl.DataFrame, num_draws: int, seed: int) -> Scores:
     return score_clicks(
         frame["student"].to_numpy(),
         frame["clicked"].to_numpy(),
         frame["probability"].cast(pl.Float64).to_numpy(),
-        num_draws=settings.diffumin.bootstrap,
-        seed=settings.seed,
+        num_draws=num_draws,
+        seed=seed,
     )
 
 

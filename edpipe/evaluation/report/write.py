@@ -13,6 +13,7 @@ import polars as pl
 from edpipe.advice import train_command
 from edpipe.evaluation.report.activity import activity
 from edpipe.evaluation.report.curve import training
+from edpipe.evaluation.report.drift import drift, drift_warnings
 from edpipe.evaluation.report.equity import equity
 from edpipe.evaluation.report.forecast_run import ForecastRun, read_forecast_run
 from edpipe.evaluation.report.forecast_scores import forecast_figure
@@ -138,7 +139,7 @@ def _page(
         work.advance()
         sections += forecasts(forecaster)
         work.advance()
-        sections += recommendations(recommender)
+        sections += [*recommendations(recommender), *drift(settings)]
         work.advance()
     warnings = [
         *head.warnings,
@@ -147,6 +148,7 @@ def _page(
         *strategy_warnings(predictor),
         *forecast_warnings(forecaster),
         *recommend_warnings(recommender),
+        *drift_warnings(settings),
     ]
     return Page(
         title="Learning data report",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 import flows
 from edpipe.errors import SourceError, WarehouseBusyError
+from edpipe.tracking.registry import ModelVersion
 from flows.start import PREFECT_ENVIRONMENT
 
 pytestmark = pytest.mark.integration
@@ -104,6 +106,54 @@ def test_a_family_of_models_is_learned_where_its_source_is_among_the_sources(pre
     }
     assert [line.split("(")[0] for line in done].count("build") == 1
     assert "train(tracing, build)" in done
+
+
+def test_the_weekly_check_looks_for_drift_of_every_champion_and_shows_it(
+    prefect_on_its_own, monkeypatch, tmp_path
+):
+    """One family that fails does not keep the others from being looked at, and fails the run."""
+    import asyncio
+
+    import polars as pl
+    from prefect.client.orchestration import get_client
+
+    import edpipe
+    from edpipe.drifting import Drift
+    from edpipe.evaluation.drift.compare import SCHEMA
+    from flows import check
+
+    looked: list[str] = []
+    row = {"kind": "input", "name": "part", "num_rows": 9, "value": 0.4, "verdict": "strong"}
+
+    def drift(model, _settings):
+        looked.append(model)
+        if model == "strategy":
+            raise SourceError("A snapshot cannot be read.")
+        rows = pl.DataFrame([row] if model == "tracing" else [], schema=SCHEMA)
+        return Drift(model, 2, datetime(2024, 5, 1, tzinfo=UTC), rows, None)
+
+    def champions(*names):
+        return lambda _settings: [ModelVersion(name, 2, "id", "key", "models:/m") for name in names]
+
+    monkeypatch.setattr(edpipe, "drift", drift)
+    monkeypatch.setattr(check, "equity", lambda _settings: 0)
+    monkeypatch.setattr(check, "champions", champions("tracing", "tsdiff"))
+    settings = {"home": str(tmp_path)}
+    assert check.check(settings) == {"tracing": True, "tsdiff": False}
+
+    async def shown():
+        async with get_client() as client:
+            return {one.key: one for one in await client.read_artifacts()}
+
+    artifacts = asyncio.run(shown())
+    assert "strong drift of input `part`" in artifacts["tracing-drift"].description
+    assert '"part"' in artifacts["tracing-drift"].data
+    assert "nothing came after its training" in artifacts["tsdiff-drift"].description
+    looked.clear()
+    monkeypatch.setattr(check, "champions", champions("strategy", "tracing"))
+    with pytest.raises(SourceError, match="snapshot"):
+        check.check(settings)
+    assert looked == ["strategy", "tracing"]
 
 
 @pytest.mark.parametrize(

@@ -106,5 +106,7 @@ def test_a_run_becomes_a_champion_that_predicts_what_was_evaluated(tmp_path):
         how="left",
         maintain_order="left",
     )
-    np.testing.assert_allclose(served.predict(table), expected["probability"].to_numpy(), atol=1e-5)
+    np.testing.assert_allclose(
+        served.predict(table)["probability"], expected["probability"].to_numpy(), atol=1e-5
+    )
     assert version.source.startswith("models:/")

@@ -201,9 +201,10 @@ def predictor(store, name, run_key, log_loss, exact_match, worst_group=None):
 @pytest.fixture
 def strategy_contest(monkeypatch):
     """Let any name of a test follow the rules of predictors of strategies."""
-    from edpipe.tracking import promotion
+    from edpipe.tracking import contest, promotion, rules
 
-    monkeypatch.setattr(promotion, "contest_of", lambda _name: promotion.STRATEGY)
+    for module in (promotion, rules):
+        monkeypatch.setattr(module, "contest_of", lambda _name: contest.STRATEGY)
 
 
 @pytest.mark.parametrize(
@@ -230,15 +231,6 @@ def test_a_predictor_must_have_a_lower_loss_and_not_be_worse_for_its_worst_group
     if candidate[0] == 0.50 and not is_promoted:
         assert "worst" in decided.reason
     assert champion(store, name).version == (2 if is_promoted else 1)
-
-
-def test_families_are_judged_by_their_own_metrics():
-    from edpipe.tracking.promotion import contest_of
-
-    assert contest_of("strategy").beside == ("exact_match",)
-    assert contest_of("strategy").guard
-    assert contest_of("tracing").beside == ("auc",)
-    assert not contest_of("tracing").guard
 
 
 def test_advice_names_the_family(store):

@@ -39,7 +39,8 @@ def write_run(folder: Path) -> Path:
         "vocabulary": {
             "item_ids": list(ITEMS),
             "kc_ids": ["1", "2", "3"],
-            "item_kcs": torch.tensor([[0, 0], [0, 0], [2, 0], [3, 4], [2, 4], [4, 0]]),
+            # The last item has no KC.
+            "item_kcs": torch.tensor([[0, 0], [0, 0], [2, 0], [3, 4], [2, 4], [0, 0]]),
             "elapsed": [2.5, 0.8],
             "lag": [3.0, 2.0],
         },
@@ -179,22 +180,27 @@ def test_the_loaded_model_predicts_what_the_network_says(tracked):
     open_client(settings)
     model = mlflow.pyfunc.load_model(version.uri)
     answers = history(12)
+    answers.loc[9, "item_id"] = "never seen"
+    assert "q4" in set(answers["item_id"])
     checkpoint = torch.load(run_dir / "tracer.pt", weights_only=True)
     tracer = build_tracer(AttentionConfig(6, 5, 8, 1, 0.0, 0.05, 2)).eval()
     tracer.load_state_dict(checkpoint["state_dict"])
-    items = torch.tensor([[ITEMS.index(name) + 2 for name in answers["item_id"]]])
+    # 1 is what training has not seen: an item, and the KC of an item without one.
+    number = {name: place for place, name in enumerate(ITEMS, 2)}
+    items = torch.tensor([[number.get(name, 1) for name in answers["item_id"]]])
+    kcs = torch.tensor([[0, 0], [1, 0], [2, 0], [3, 4], [2, 4], [1, 0]])
     elapsed = answers["elapsed_seconds"].to_numpy()
     lag = np.append(0.0, (np.log1p(np.maximum(60 - elapsed[1:], 0)) - 3.0) / 2.0)
     batch = InteractionBatch(
         items=items,
-        kcs=checkpoint["vocabulary"]["item_kcs"][items],
+        kcs=kcs[items],
         correct=torch.tensor(answers["is_correct"].to_numpy())[None].float(),
         mask=torch.ones_like(items, dtype=torch.bool),
         elapsed=torch.tensor((np.log1p(elapsed) - 2.5) / 0.8)[None].float(),
         lag=torch.tensor(lag)[None].float(),
     )
     expected = tracer(batch)[0].sigmoid().tolist()
-    assert list(model.predict(answers)) == pytest.approx(expected, abs=1e-6)
+    assert list(model.predict(answers)["probability"]) == pytest.approx(expected, abs=1e-6)
 
 
 def test_rows_in_any_order_of_several_students_get_their_own_prediction(tracked):
@@ -203,8 +209,8 @@ def test_rows_in_any_order_of_several_students_get_their_own_prediction(tracked)
     model = mlflow.pyfunc.load_model(version.uri)
     answers = pd.concat([history(9, "u2", seed=1), history(250, "u1", seed=2)], ignore_index=True)
     shuffled = answers.sample(frac=1, random_state=3)
-    expected = pd.Series(model.predict(answers), index=answers.index)
-    assert list(model.predict(shuffled)) == pytest.approx(list(expected[shuffled.index]))
+    expected = model.predict(answers)["probability"]
+    assert list(model.predict(shuffled)["probability"]) == pytest.approx(list(expected[shuffled.index]))
 
 
 def test_the_loaded_model_is_causal_and_takes_a_question_without_answer(tracked):
@@ -216,7 +222,9 @@ def test_the_loaded_model_is_causal_and_takes_a_question_without_answer(tracked)
     asked.loc[7, ["is_correct", "elapsed_seconds"]] = np.nan
     asked["lag_seconds"] = np.nan
     asked.loc[7, "lag_seconds"] = max(60 - answers.loc[7, "elapsed_seconds"], 0)
-    assert model.predict(asked)[-1] == pytest.approx(model.predict(answers)[-1], abs=1e-6)
+    assert model.predict(asked)["probability"].iloc[-1] == pytest.approx(
+        model.predict(answers)["probability"].iloc[-1], abs=1e-6
+    )
 
 
 def test_answers_without_times_are_taken_in_row_order(tracked):
@@ -225,6 +233,8 @@ def test_answers_without_times_are_taken_in_row_order(tracked):
     model = mlflow.pyfunc.load_model(version.uri)
     answers = history(8).assign(answered_at=pd.NaT, elapsed_seconds=np.nan)
     answers["answered_at"] = pd.to_datetime(answers["answered_at"])
-    probability = model.predict(answers)
+    probability = model.predict(answers)["probability"]
     assert ((probability > 0) & (probability < 1)).all()
-    assert list(model.predict(answers.head(5))) == pytest.approx(list(probability[:5]), abs=1e-6)
+    assert list(model.predict(answers.head(5))["probability"]) == pytest.approx(
+        list(probability[:5]), abs=1e-6
+    )

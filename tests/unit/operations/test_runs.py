@@ -263,7 +263,7 @@ def test_thousands_of_runs_are_read_in_a_moment(settings):
         for number in range(20_000)
     ]
     settings.ops_dir.mkdir()
-    run_table.frame_of(records).write_parquet(settings.ops_dir / "runs.parquet")
+    run_table.frame_of(records, run_table.SCHEMA).write_parquet(settings.ops_dir / "runs.parquet")
     began = time.monotonic()
     assert run_table.run_table(settings).height == 20_000
     assert time.monotonic() - began < 1

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from series_data import weekly_series
 
+from edpipe.datasets.forecast_levels import quantile_name
 from edpipe.datasets.forecasts import Forecasts
 from edpipe.prediction.forecast import windows_at_end
-from edpipe.prediction.forecast_frames import quantile_frame, quantile_name, sample_frame
+from edpipe.prediction.forecast_frames import quantile_frame, sample_frame
 
 SERIES = weekly_series(num_series=2, length=10)
 PATHS = np.arange(2 * 5 * 3, dtype=np.float32).reshape(2, 5, 3)
