@@ -28,6 +28,7 @@ from edpipe.sources.landing import (
     ShardContent,
     ShardJob,
     refuse_many_rejects,
+    reject_schema,
     result_of,
     shard_key,
     write_missing,
@@ -146,7 +147,7 @@ def _jobs_of_whole(folder: Path, manifest: Manifest | None, rule: DeliveryRule) 
 
 def _content_of(folder: Path, shard: RawShard) -> ShardContent:
     rejects = folder / (shard.rejects_file or shard.file)
-    refused = pl.read_parquet(rejects) if shard.rejects_file else pl.DataFrame()
+    refused = pl.read_parquet(rejects) if shard.rejects_file else pl.DataFrame(schema=reject_schema())
     return ShardContent(pl.read_parquet(folder / shard.file), refused)
 
 

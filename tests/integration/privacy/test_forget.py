@@ -234,7 +234,7 @@ def test_the_list_of_the_forgotten_names_nobody_and_is_for_its_owner_alone(sourc
 def test_a_source_that_files_were_added_to_is_refused_and_files_added_leave_the_forgotten_out(tmp_path):
     settings = settings_at(tmp_path / "data")
     log = tmp_path / "shop.csv"
-    rows = [(student, item, 10 * item + student) for student in (1, 2) for item in (1, 2)]
+    rows = [(student, item, 1_600_000_000 + 10 * item + student) for student in (1, 2) for item in (1, 2)]
     names = ("student_id", "item_id", "timestamp")
     pl.DataFrame(rows, schema=names, orient="row").write_csv(log)
     asked = {"layout": "columns", "columns": {"time": "timestamp"}}
