@@ -21,11 +21,11 @@ SHORT = 12
 
 
 def of_ingest(report: IngestReport, settings: Settings) -> Account:
-    """Count source rows and rows kept; up to date where every shard was there."""
+    """Count source rows and rows kept, of deliveries those read and added; up to date where nothing was."""
     manifests = [one.manifest for one in report.relations if one.manifest is not None]
     return Account(
-        rows_in=sum(one.source_rows for one in manifests),
-        rows_out=report.rows,
+        rows_in=sum(one.read_rows for one in report.relations),
+        rows_out=sum(one.written_rows for one in report.relations),
         inputs=list(dict.fromkeys(entry.path for one in manifests for entry in one.inputs)),
         outputs=[_raw(one, settings) for one in manifests],
         is_up_to_date=report.shards_written == 0,

@@ -42,6 +42,8 @@ def ingest(
     fraction: float | None = None,
     layout: str | None = None,
     columns: Mapping[str, str] | None = None,
+    add: bool = False,
+    dataset: str | None = None,
     max_rejects: float | None = None,
     dry_run: bool = False,
 ) -> IngestReport:
@@ -64,6 +66,12 @@ def ingest(
     columns
         Of the layout ``columns``: names of the columns that hold ``student``, ``item``, ``time``,
         ``category`` and ``outcome``, some or all.
+    add
+        Put the files to those read before instead of in their place: files known are not read, a student in
+        several files is one, rows that stand in several are there once.
+    dataset
+        Of logs of tutors and ``clicks``: name of the data set that the files are of. By default told from
+        the names of files and folders; where files are added, that of the folder that holds them.
     max_rejects
         Share of unusable rows, in [0, 1], above which the step fails.
     dry_run
@@ -86,6 +94,8 @@ def ingest(
             fraction=fraction,
             layout=layout,
             columns=columns,
+            add=add,
+            dataset=dataset,
             max_rejects=max_rejects,
             dry_run=dry_run,
         )
@@ -102,11 +112,21 @@ def _ingest(
     fraction: float | None,
     layout: str | None,
     columns: Mapping[str, str] | None,
+    add: bool,
+    dataset: str | None,
     max_rejects: float | None,
     dry_run: bool,
 ) -> IngestReport:
     """Refuse what does not belong together, then ask the source."""
     _refuse_wrong_arguments(source, found)
+    if dataset is not None and source not in (*TUTOR_SOURCES, "clicks"):
+        raise SettingsError(
+            "A data set is named for logs of tutors and clicks; the others have but one.",
+            where="flag `--dataset`",
+            found=f"source {source!r}",
+            next_step="Leave the flag out.",
+            state="Nothing was written.",
+        )
     if source != "clicks" and (layout is not None or columns):
         raise SettingsError(
             "Layouts and columns are named for the source clicks; those of others are told from the files.",
@@ -123,6 +143,7 @@ def _ingest(
             settings,
             students=students,
             fraction=fraction,
+            add=add,
             max_rejects=max_rejects,
             dry_run=dry_run,
         )
@@ -138,12 +159,30 @@ def _ingest(
         from edpipe.sources.clicks import ingest_clicks
 
         return ingest_clicks(
-            found, settings, layout=layout, columns=columns, max_rejects=max_rejects, dry_run=dry_run
+            found,
+            settings,
+            layout=layout,
+            columns=columns,
+            add=add,
+            dataset=dataset,
+            max_rejects=max_rejects,
+            dry_run=dry_run,
         )
     if source in TUTOR_SOURCES:
         from edpipe.sources.tutor import ingest_tutor
 
-        return ingest_tutor(source, found, settings, max_rejects=max_rejects, dry_run=dry_run)
+        return ingest_tutor(
+            source, found, settings, add=add, dataset=dataset, max_rejects=max_rejects, dry_run=dry_run
+        )
+    if add:
+        raise SettingsError(
+            "Files of ASSISTments cannot be added: their rows have no times.",
+            where="flag `--add`",
+            found=f"source {source!r}",
+            expected="rows with times: without them nothing says whether a row is new, or what came first",
+            next_step="Ingest all files in one command.",
+            state="Nothing was written.",
+        )
     from edpipe.sources.assistments import ingest_assistments
 
     return ingest_assistments(found, settings, max_rejects=max_rejects, dry_run=dry_run)

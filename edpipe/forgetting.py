@@ -97,6 +97,7 @@ def forget(
             expected="ids of students as in core.students",
             state=STATE_OF_NOTHING,
         )
+    _refuse_deliveries(settings, {one.source for one in chosen})
     raw = tuple(count_raw_rows(settings, chosen))
     models = tuple(_trained_on(settings, {one.source for one in chosen}))
     if dry_run:
@@ -114,6 +115,26 @@ def forget(
             state="They are gone from the raw data, the tables and whatever was made from them.",
         )
     return ForgetReport(len(chosen), raw, tuple(scrubbed), result, models)
+
+
+def _refuse_deliveries(settings: Settings, sources: set[str]) -> None:
+    """Refuse sources that files were added to: the keys of their files would hold what is to be forgotten."""
+    from edpipe.raw import landed
+
+    found = [
+        f"{manifest.source} {manifest.relation}"
+        for manifest in landed(settings.raw_dir)
+        if manifest.source in sources and manifest.deliveries
+    ]
+    if found:
+        raise SettingsError(
+            "Students of a source that files were added to cannot be forgotten as it is.",
+            where=", ".join(found),
+            found="deliveries, by `edpipe ingest --add`",
+            expected="a relation that one command read",
+            next_step="Name all files of the source in one `edpipe ingest` without `--add`, then forget.",
+            state=STATE_OF_NOTHING,
+        )
 
 
 def _remove(settings: Settings, journal: Path, chosen: list[Student]) -> list[Scrubbed]:

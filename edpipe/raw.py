@@ -198,7 +198,9 @@ class RawInput:
 class RawShard:
     """One Parquet file of rows and, where rows were refused, one of rejects.
 
-    ``forgotten_rows`` were there, kept or refused, and belonged to students who are forgotten.
+    In a relation of deliveries a shard of rows holds the students of one ``bucket``, and
+    ``conflicting_rows`` counts those beyond the first of one key. ``forgotten_rows`` were there, kept or
+    refused, and belonged to students who are forgotten.
     """
 
     file: str
@@ -206,14 +208,37 @@ class RawShard:
     rejects_file: str = ""
     rejected_rows: int = 0
     forgotten_rows: int = 0
+    bucket: int | None = None
+    conflicting_rows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What one run added to a relation that files are added to.
+
+    ``read_rows = added_rows + duplicate_rows + rejected_rows``. ``late_rows`` are those added that are
+    older than the last row their student had; ``num_students`` those who got rows, in ``buckets``.
+    """
+
+    added_at: str
+    num_files: int
+    read_rows: int
+    added_rows: int
+    duplicate_rows: int
+    late_rows: int
+    rejected_rows: int
+    num_students: int
+    buckets: list[int]
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """What a raw relation holds and where it came from.
 
-    ``source_rows = rows + rejected_rows``; members left out by a student selection are counted in
-    ``excluded_members`` and named by ``selection``, rows of forgotten students in ``forgotten_rows``.
+    ``source_rows = rows + rejected_rows + duplicate_rows``; members left out by a student selection are
+    counted in ``excluded_members`` and named by ``selection``, rows of forgotten students in
+    ``forgotten_rows``. A relation that files are added to lists its ``deliveries``, and ``read_file`` names
+    the Parquet file of the keys of all files it holds.
     """
 
     source: str
@@ -228,6 +253,8 @@ class Manifest:
     created_at: str = ""
     version: int = MANIFEST_VERSION
     notes: list[str] = field(default_factory=list)
+    deliveries: list[Delivery] = field(default_factory=list)
+    read_file: str = ""
 
     @property
     def rows(self) -> int:
@@ -245,9 +272,24 @@ class Manifest:
         return sum(shard.forgotten_rows for shard in self.shards)
 
     @property
+    def duplicate_rows(self) -> int:
+        """Rows read that another delivery, or the same file before it grew, held already."""
+        return sum(delivery.duplicate_rows for delivery in self.deliveries)
+
+    @property
+    def late_rows(self) -> int:
+        """Rows older than the last row their student had when they came."""
+        return sum(delivery.late_rows for delivery in self.deliveries)
+
+    @property
+    def conflicting_rows(self) -> int:
+        """Rows beyond the first of one key, other in content, of a relation of deliveries."""
+        return sum(shard.conflicting_rows for shard in self.shards)
+
+    @property
     def source_rows(self) -> int:
         """Rows read from the inputs, without those of forgotten students."""
-        return self.rows + self.rejected_rows
+        return self.rows + self.rejected_rows + self.duplicate_rows
 
 
 def relation_dir(raw_dir: Path, source: str, relation: str) -> Path:
@@ -270,6 +312,7 @@ def read_manifest(raw_dir: Path, source: str, relation: str) -> Manifest | None:
         data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         data["inputs"] = [RawInput(**item) for item in data["inputs"]]
         data["shards"] = [RawShard(**item) for item in data["shards"]]
+        data["deliveries"] = [Delivery(**item) for item in data.get("deliveries", [])]
         manifest = Manifest(**data)
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise SourceError(

@@ -120,8 +120,12 @@ class ScheduleSettings(Strict):
         default={},
         description='Files and folders that the nightly flow reads, by source: `ednet = ["/srv/ednet"]`.',
     )
+    deliveries: dict[str, tuple[str, ...]] = Field(
+        default={},
+        description="Folders into which new files come, by source; the nightly flow adds what is new.",
+    )
 
-    @field_validator("sources", mode="before")
+    @field_validator("sources", "deliveries", mode="before")
     @classmethod
     def _split_paths(cls, value: Any) -> Any:
         """Read ``a,b`` where paths are expected: flags are text."""

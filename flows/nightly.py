@@ -1,4 +1,4 @@
-"""Every night: read what is scheduled, build what changed, publish."""
+"""Every night: read what is scheduled, add what was delivered, build what changed, publish."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from flows.steps import build, ingest
 
 @flow(name="nightly")
 def nightly(settings: dict[str, Any] | None = None) -> str:
-    """Ingest the sources of `schedule.sources`, build and publish, skipping what is up to date.
+    """Ingest `schedule.sources`, add `schedule.deliveries`, build and publish, skipping what is up to date.
 
     Parameters
     ----------
@@ -23,4 +23,6 @@ def nightly(settings: dict[str, Any] | None = None) -> str:
     """
     chosen = checked(settings or {})
     landed = [ingest(chosen, source, paths) for source, paths in chosen["schedule"]["sources"].items()]
+    delivered = chosen["schedule"]["deliveries"].items()
+    landed += [ingest(chosen, source, folders, add=True) for source, folders in delivered]
     return publish(chosen, [build(chosen, landed)])

@@ -28,10 +28,10 @@ def may_pass(_task: Any, _run: Any, state: Any) -> bool:
 
 
 @task(retries=2, retry_delay_seconds=10, retry_condition_fn=may_pass, cache_policy=NO_CACHE)
-def ingest(settings: dict[str, Any], source: str, paths: list[str]) -> str:
+def ingest(settings: dict[str, Any], source: str, paths: list[str], add: bool = False) -> str:
     """Land raw Parquet; a network drive may come back, so this is tried again."""
     with writing():
-        edpipe.ingest(source, [Path(path) for path in paths], opened(settings))
+        edpipe.ingest(source, [Path(path) for path in paths], opened(settings), add=add)
     return source
 
 

@@ -57,6 +57,12 @@ def ingest(
         str | None,
         typer.Option(help="Column of a table with what came of it, a word or number of few different."),
     ] = None,
+    add: Annotated[
+        bool, typer.Option("--add", help="Put the files to those read before, not in their place.")
+    ] = False,
+    dataset: Annotated[
+        str | None, typer.Option(help="Data set of the files; default by their names or folder.")
+    ] = None,
     max_rejects: Annotated[
         float | None, typer.Option(min=0, max=1, help="Share of unusable rows that is still accepted.")
     ] = None,
@@ -68,7 +74,8 @@ def ingest(
     Example: `edpipe ingest ednet EdNet-KT1.zip EdNet-Contents.zip --fraction 0.1`,
     `edpipe ingest assistments assist2009_pid_train1.csv assist2009_pid_test1.csv`,
     `edpipe ingest kddcup algebra_2005_2006_train.txt`,
-    `edpipe ingest clicks ml-latest-small --layout movielens`.
+    `edpipe ingest clicks ml-latest-small --layout movielens`,
+    `edpipe ingest ednet deliveries --add`.
     """
     from edpipe import ingest as verb
 
@@ -87,6 +94,8 @@ def ingest(
         fraction=fraction,
         layout=layout,
         columns={what: name for what, name in named.items() if name},
+        add=add,
+        dataset=dataset,
         max_rejects=max_rejects,
         dry_run=dry_run,
     )

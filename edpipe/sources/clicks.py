@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -26,6 +26,10 @@ from edpipe.sources.clicks_layouts import (
 from edpipe.sources.clicks_rows import ClicksFile, read_lines
 from edpipe.sources.clicks_sequences import read_attributes, read_sequences
 from edpipe.sources.clicks_tables import parquet_pieces, read_parquet_rows, text_form
+from edpipe.sources.delivery_files import new_files
+from edpipe.sources.delivery_keys import Arrivals
+from edpipe.sources.delivery_landing import land_deliveries
+from edpipe.sources.delivery_rows import delivery_rule
 from edpipe.sources.landing import (
     IngestReport,
     RelationPlan,
@@ -47,6 +51,7 @@ LICENCES: Final[dict[ClicksName, str]] = {
     "sequences": "not stated: the terms of the log's publisher apply",
     "columns": "not stated: the terms of the log's publisher apply",
 }
+CONTENTS: Final[tuple[Content, ...]] = ("items", "behaviors")
 _SMALL_BYTES: Final = 32 * 2**20
 
 
@@ -66,6 +71,8 @@ def ingest_clicks(
     *,
     layout: str | None,
     columns: Mapping[str, str] | None = None,
+    add: bool = False,
+    dataset: str | None = None,
     max_rejects: float | None = None,
     dry_run: bool = False,
 ) -> IngestReport:
@@ -86,6 +93,12 @@ def ingest_clicks(
         ``movielens``, ``taobao``, ``sequences`` or ``columns``.
     columns
         Names of the columns of a table, for ``columns``: some of ``student, item, time, category, outcome``.
+    add
+        Put the files to those that were read before: see :mod:`edpipe.sources.delivery_rows`. A table of
+        items replaces the earlier one all the same.
+    dataset
+        Name of the data set that the files are of; by default that of the folder given, else of the file or,
+        where files are added, of the folder that holds it.
     max_rejects
         Largest share of refused rows; by default ``settings.ingest.max_rejects``.
     dry_run
@@ -94,7 +107,8 @@ def ingest_clicks(
     Raises
     ------
     SettingsError
-        If there is no such layout, or columns are named for another than ``columns``.
+        If there is no such layout, a log without times is to be added to, or columns are named for another
+        than ``columns``.
     SourceError
         If there is no log, one named is of another layout, a column is missing, two files have the same name,
         one has been ingested under another source, or too many rows are refused. The earlier state is left.
@@ -109,18 +123,35 @@ def ingest_clicks(
             state="Nothing was written.",
         )
     named = ClickColumns.of(columns or {})
+    if add and (chosen == "sequences" or (chosen == "columns" and not named.time)):
+        raise _no_times(chosen)
     files, left_out = _find(paths, chosen, named)
+    files = [_of_dataset(file, dataset, is_added=add) for file in files]
+    arrivals = Arrivals((), "", 0)
+    if add:
+        behaviors = [file for file in files if file.described.content == "behaviors"]
+        described = [(file.path, file.described.dataset) for file in behaviors]
+        new, arrivals = new_files(settings, "clicks", "behaviors", described)
+        files = [file for file in files if file not in behaviors or file.path in new]
     plans = [
         _plan(settings, chosen, named, content, of_content, left_out, dry_run=dry_run)
-        for content in ("items", "behaviors")
+        for content in CONTENTS
         if (of_content := [file for file in files if file.described.content == content])
+        or (content == "behaviors" and arrivals.num_known)
     ]
     results = []
     for plan in plans:
         # Starting a process takes as long as reading a small file.
         is_small = sum(job.weight for job in plan.jobs) < _SMALL_BYTES
         workers = 1 if is_small else num_workers(settings.ingest.workers)
-        results.append(land(settings, plan, max_rejects=max_rejects, dry_run=dry_run, workers=workers))
+        if add and plan.relation == "behaviors":
+            rule = delivery_rule("clicks", "behaviors")
+            result = land_deliveries(
+                settings, plan, rule, arrivals, max_rejects=max_rejects, dry_run=dry_run, workers=workers
+            )
+        else:
+            result = land(settings, plan, max_rejects=max_rejects, dry_run=dry_run, workers=workers)
+        results.append(result)
     return IngestReport(results, dry_run=dry_run)
 
 
@@ -152,6 +183,12 @@ def _find(paths: Sequence[Path], layout: ClicksName, columns: ClickColumns) -> t
             state="Nothing was written.",
         )
     return files, left_out
+
+
+def _of_dataset(file: _File, dataset: str | None, *, is_added: bool) -> _File:
+    """Name the data set where the caller does, or where a file a day must not be a data set a day."""
+    name = dataset or (file.path.resolve().parent.name if is_added else "")
+    return replace(file, described=replace(file.described, dataset=name)) if name else file
 
 
 def _recognize(path: Path, dataset: str, layout: ClicksName, columns: ClickColumns) -> _File | None:
@@ -217,7 +254,7 @@ def _plan(
             ShardJob(shard_key(*identity, start, end), weight, produce)
             for start, end, weight, produce in _pieces(file, columns, size, dry_run=dry_run)
         ]
-    synthetic = all(file.path.name.startswith(SYNTHETIC) for file in files)
+    synthetic = bool(files) and all(file.path.name.startswith(SYNTHETIC) for file in files)
     notes = [f"{file.path.name}: {_what(file)}, data set {file.described.dataset}" for file in files]
     return RelationPlan(
         source="clicks",
@@ -225,7 +262,7 @@ def _plan(
         jobs=jobs,
         inputs=inputs,
         release=", ".join(sorted({file.described.dataset for file in files})),
-        licence="none: synthetic students" if synthetic else LICENCES[layout],
+        licence="" if not files else "none: synthetic students" if synthetic else LICENCES[layout],
         notes=[*notes, *left_out],
     )
 
@@ -306,6 +343,17 @@ def _refuse_same_names(files: Sequence[_File]) -> None:
                 next_step="Rename one, or leave one out.",
                 state="Nothing was written.",
             )
+
+
+def _no_times(layout: ClicksName) -> SettingsError:
+    return SettingsError(
+        "A log without times cannot be added to.",
+        where="flag `--add`",
+        found=f"layout {layout!r}" + (" without a column of times" if layout == "columns" else ""),
+        expected="rows with times: without them nothing says whether a row is new, or what came first",
+        next_step="Name the column with `--time-column`, or ingest all files in one command without `--add`.",
+        state="Nothing was written.",
+    )
 
 
 def _other_layout(path: Path, layout: ClicksName) -> SourceError:

@@ -14,6 +14,9 @@ from edpipe.errors import SettingsError, SourceError
 from edpipe.raw import RawInput, read_manifest, relation_dir
 from edpipe.settings import Settings
 from edpipe.sources.archive import Members
+from edpipe.sources.delivery_landing import land_deliveries
+from edpipe.sources.delivery_rows import delivery_rule
+from edpipe.sources.ednet_deliveries import new_members
 from edpipe.sources.ednet_formats import (
     CONTENTS,
     DOWNLOADS,
@@ -103,6 +106,7 @@ def ingest_ednet(
     *,
     students: int | None = None,
     fraction: float | None = None,
+    add: bool = False,
     max_rejects: float | None = None,
     dry_run: bool = False,
 ) -> IngestReport:
@@ -120,6 +124,9 @@ def ingest_ednet(
         Where to write and how.
     students, fraction
         Reproducible subset by a hash of the student id; see :func:`select_students`.
+    add
+        Put the students' files to those that were read before: see :mod:`edpipe.sources.delivery_rows`. A
+        contents table replaces the earlier one all the same.
     max_rejects
         Largest share of unusable rows; by default ``settings.ingest.max_rejects``.
     dry_run
@@ -133,14 +140,27 @@ def ingest_ednet(
         If the subset is out of range or leaves nobody.
     """
     selection = select_students(students, fraction)
-    layout = find_layout([Path(path) for path in paths], settings.ingest)
+    layout = find_layout([Path(path) for path in paths], settings.ingest, is_added=add)
     questions = _known_questions(settings, layout)
     results = []
     for relation in (*CONTENTS, *LEVELS):
-        if relation in layout.members:
-            plan = _plan(settings, layout, relation, questions, selection)
-            workers = min(num_workers(settings.ingest.workers), _useful_workers(plan))
-            results.append(land(settings, plan, max_rejects=max_rejects, dry_run=dry_run, workers=workers))
+        if relation not in layout.members:
+            continue
+        is_added = add and relation in LEVELS
+        if is_added:
+            chosen, arrivals = new_members(
+                settings, relation, layout.members[relation], selection.apply, questions
+            )
+        plan = _plan(settings, layout, relation, questions, selection, chosen if is_added else None)
+        workers = min(num_workers(settings.ingest.workers), _useful_workers(plan))
+        if is_added:
+            rule = delivery_rule(SOURCE, relation)
+            result = land_deliveries(
+                settings, plan, rule, arrivals, max_rejects=max_rejects, dry_run=dry_run, workers=workers
+            )
+        else:
+            result = land(settings, plan, max_rejects=max_rejects, dry_run=dry_run, workers=workers)
+        results.append(result)
     return IngestReport(results, dry_run)
 
 
@@ -149,8 +169,14 @@ def _useful_workers(plan: RelationPlan) -> int:
 
 
 def _plan(
-    settings: Settings, layout: Layout, relation: str, questions: pl.Series | None, selection: Selection
+    settings: Settings,
+    layout: Layout,
+    relation: str,
+    questions: pl.Series | None,
+    selection: Selection,
+    new: list[Members] | None,
 ) -> RelationPlan:
+    """Plan a relation: of all members found, or of those that are ``new`` to it."""
     found = layout.members[relation]
     is_level = relation in LEVELS
     chosen = [selection.apply(members) for members in found] if is_level else found
@@ -164,6 +190,8 @@ def _plan(
             next_step="Give a larger `--students` or `--fraction`.",
             state="Nothing of this level was written.",
         )
+    if new is not None:
+        chosen = new
     jobs = shard_jobs(relation, chosen, questions if is_level else None, settings.ingest.shard_mib * 2**20)
     notes = []
     if selected < present:

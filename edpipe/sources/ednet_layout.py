@@ -31,8 +31,18 @@ class Layout:
     releases: dict[str, str] = field(default_factory=dict)
 
 
-def find_layout(paths: Sequence[Path], limits: IngestSettings) -> Layout:
+def find_layout(paths: Sequence[Path], limits: IngestSettings, *, is_added: bool = False) -> Layout:
     """Detect levels and layout; every archive is checked before this returns.
+
+    Parameters
+    ----------
+    paths
+        Archives, folders or files.
+    limits
+        What an archive may hold.
+    is_added
+        True for deliveries, in which a student may stand several times; of several contents tables the last
+        one named, or last by name in a folder, counts.
 
     Raises
     ------
@@ -55,7 +65,11 @@ def find_layout(paths: Sequence[Path], limits: IngestSettings) -> Layout:
             state="Nothing was written.",
         )
     for relation, found in layout.members.items():
-        _refuse_twice(relation, found)
+        if not is_added:
+            _refuse_twice(relation, found)
+        elif relation in CONTENTS:
+            layout.ignored += [earlier.shown(earlier.names[0]) for earlier in found[:-1]]
+            layout.members[relation] = found[-1:]
     return layout
 
 

@@ -25,6 +25,7 @@ from edpipe.progress import track
 from edpipe.raw import (
     RAW_SCHEMAS,
     REJECT_SCHEMA,
+    Delivery,
     Manifest,
     RawInput,
     RawShard,
@@ -108,7 +109,11 @@ class RelationPlan:
 
 @dataclass(frozen=True, slots=True)
 class RelationResult:
-    """What landing one relation did; in a dry run, what it would do (no manifest, no rows)."""
+    """What landing one relation did; in a dry run, what it would do (no manifest, no rows).
+
+    ``is_added`` is true where files were added to those that were there; ``delivery`` then tells what was
+    read and added, and is None where nothing was new.
+    """
 
     source: str
     relation: str
@@ -121,6 +126,22 @@ class RelationResult:
     manifest: Manifest | None = None
     selection: str = "all students"
     notes: tuple[str, ...] = ()
+    is_added: bool = False
+    delivery: Delivery | None = None
+
+    @property
+    def read_rows(self) -> int:
+        """Rows of the sources, where files are added those of the new ones."""
+        if self.is_added:
+            return self.delivery.read_rows if self.delivery else 0
+        return self.manifest.source_rows if self.manifest else 0
+
+    @property
+    def written_rows(self) -> int:
+        """Rows kept, where files are added those that were not there."""
+        if self.is_added:
+            return self.delivery.added_rows if self.delivery else 0
+        return self.rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,24 +257,27 @@ def land(
     plan = replace(plan, notes=[*plan.notes, *_replaced(settings, plan)])
     if dry_run:
         done = {job.key for job in plan.jobs if read_shard(folder, job.key)}
-        return _result(plan, len(plan.jobs) - len(done), len(done), started)
+        return result_of(plan, len(plan.jobs) - len(done), len(done), started)
     limit = settings.ingest.max_rejects if max_rejects is None else max_rejects
     with locked(folder):
         shards = {job.key: shard for job in plan.jobs if (shard := read_shard(folder, job.key))}
         missing = [job for job in plan.jobs if job.key not in shards]
         if missing:
-            shards |= _write_missing(settings, plan, missing, list(shards.values()), limit, workers)
+            schema = polars_schema(plan.source, plan.relation)
+            present = list(shards.values())
+            shards |= write_missing(settings, plan, missing, present, limit, workers, schema)
         ordered = [shards[job.key] for job in plan.jobs]
-        _refuse_many_rejects(plan, folder, ordered, limit, sum(shard.rows for shard in ordered))
+        refuse_many_rejects(plan, folder, ordered, limit, sum(shard.rows for shard in ordered))
         manifest = _replace_manifest(settings, plan, ordered)
         # A build reads the shards that were listed when it began; the next run deletes them.
         if lock_holder(settings) is None:
             delete_unlisted(folder, ordered)
-    result = _result(plan, len(missing), len(plan.jobs) - len(missing), started)
+    result = result_of(plan, len(missing), len(plan.jobs) - len(missing), started)
     return replace(result, rows=manifest.rows, rejected_rows=manifest.rejected_rows, manifest=manifest)
 
 
-def _result(plan: RelationPlan, written: int, reused: int, started: float) -> RelationResult:
+def result_of(plan: RelationPlan, written: int, reused: int, started: float) -> RelationResult:
+    """Return the result of a run that began at ``started`` of the monotonic clock, without its rows."""
     return RelationResult(
         source=plan.source,
         relation=plan.relation,
@@ -268,17 +292,17 @@ def _result(plan: RelationPlan, written: int, reused: int, started: float) -> Re
     )
 
 
-def _write_missing(
+def write_missing(
     settings: Settings,
     plan: RelationPlan,
     missing: list[ShardJob],
     present: list[RawShard],
     limit: float,
     workers: int,
+    schema: pl.Schema,
 ) -> dict[str, RawShard]:
     """Run the jobs whose shard is not there; stop early once too many rows are refused for sure."""
     folder = relation_dir(settings.raw_dir, plan.source, plan.relation)
-    schema = polars_schema(plan.source, plan.relation)
     forgotten = read_forgotten(settings.home)
     tasks = [partial(_run_job, plan.source, plan.relation, job, folder, schema, forgotten) for job in missing]
     written: dict[str, RawShard] = {}
@@ -290,7 +314,7 @@ def _write_missing(
                 written[missing[index].key] = shard
                 progress.advance(missing[index].weight / 2**20)
                 if plan.max_rows:
-                    _refuse_many_rejects(plan, folder, [*present, *written.values()], limit, plan.max_rows)
+                    refuse_many_rejects(plan, folder, [*present, *written.values()], limit, plan.max_rows)
         except KeyboardInterrupt:
             kept = len(present) + len(written)
             raise KeyboardInterrupt(
@@ -309,7 +333,7 @@ def _run_job(
     return write_shard(folder, job.key, rows, rejects, forgotten_rows=gone)
 
 
-def _refuse_many_rejects(
+def refuse_many_rejects(
     plan: RelationPlan, folder: Path, shards: list[RawShard], limit: float, rows: int
 ) -> None:
     """Fail if the refused rows are more than ``limit`` of them and ``rows`` together."""

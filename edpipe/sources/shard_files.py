@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -96,9 +97,36 @@ def write_shard(
     return RawShard(path.name, rows.height, rejects_file, rejects.height, forgotten_rows)
 
 
-def delete_unlisted(folder: Path, listed: Sequence[RawShard]) -> None:
-    """Delete shards that the manifest, already replaced, no longer lists."""
-    kept = {shard.file for shard in listed} | {shard.rejects_file for shard in listed}
+def write_content(folder: Path, frame: pl.DataFrame, *, kind: str = "") -> str:
+    """Write a frame under a name that its content gives, and return the name.
+
+    Equal rows in equal order have the same name, however they came to be there.
+
+    Raises
+    ------
+    SourceError
+        If the disk is full or the folder cannot be written.
+    """
+    temporary = folder / f"{SHARD_PREFIX}{kind}{os.getpid()}{_TEMPORARY}"
+    try:
+        try:
+            frame.write_parquet(temporary, compression="zstd", compression_level=1)
+            with temporary.open("rb+") as file:
+                name = f"{SHARD_PREFIX}{kind}{hashlib.file_digest(file, 'sha256').hexdigest()[:20]}.parquet"
+                os.fsync(file.fileno())
+            temporary.replace(folder / name)
+        except pl.exceptions.ComputeError as error:
+            raise OSError(str(error)) from error
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+    return name
+
+
+def delete_unlisted(folder: Path, listed: Sequence[RawShard], also: Iterable[str] = ()) -> None:
+    """Delete shards that the manifest, already replaced, no longer lists; files of ``also`` stay."""
+    kept = {shard.file for shard in listed} | {shard.rejects_file for shard in listed} | set(also)
     for path in folder.glob(f"{SHARD_PREFIX}*.parquet"):
         if path.name not in kept:
             path.unlink(missing_ok=True)

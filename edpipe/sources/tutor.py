@@ -16,6 +16,10 @@ from edpipe.progress import track
 from edpipe.raw import refuse_inputs_of_others, relation_dir
 from edpipe.settings import Settings
 from edpipe.sources.delimited import decode
+from edpipe.sources.delivery_files import new_files
+from edpipe.sources.delivery_keys import Arrivals
+from edpipe.sources.delivery_landing import land_deliveries
+from edpipe.sources.delivery_rows import delivery_rule
 from edpipe.sources.landing import (
     IngestReport,
     RelationPlan,
@@ -60,6 +64,8 @@ def ingest_tutor(
     paths: Sequence[Path],
     settings: Settings,
     *,
+    add: bool = False,
+    dataset: str | None = None,
     max_rejects: float | None = None,
     dry_run: bool = False,
 ) -> IngestReport:
@@ -77,6 +83,11 @@ def ingest_tutor(
         Files, or folders that hold them.
     settings
         Where to write, how many workers, how large a piece.
+    add
+        Put the files to those that were read before: see :mod:`edpipe.sources.delivery_rows`.
+    dataset
+        Name of the data set that the files are of; by default told from the names of the files or, where
+        they are added, from the folder that holds them.
     max_rejects
         Largest share of refused rows; by default ``settings.ingest.max_rejects``.
     dry_run
@@ -91,23 +102,41 @@ def ingest_tutor(
     """
     files, left_out = _find(source, paths)
     _refuse_same_names([file.path for file in files])
-    files = _cut(source, files, settings, dry_run=dry_run)
+    files = [_of_dataset(file, dataset, is_added=add) for file in files]
     of_relation = {
         relation: [file for file in files if file.described.layout.relation == relation]
         for relation in _RELATIONS
     }
+    arrivals: dict[str, Arrivals] = {}
+    if add:
+        for relation, named in of_relation.items():
+            described = [(file.path, file.described.dataset) for file in named]
+            new, arrivals[relation] = new_files(settings, source, relation, described)
+            of_relation[relation] = [file for file in named if file.path in new]
     # All are planned, and may be refused, before the first is landed.
     plans = [
-        _plan(settings, source, relation, chosen, left_out, dry_run=dry_run)
+        _plan(settings, source, relation, cut_files, left_out, dry_run=dry_run)
         for relation, chosen in of_relation.items()
-        if chosen
+        if (cut_files := _cut(source, chosen, settings, dry_run=dry_run))
+        or (add and arrivals[relation].num_known)
     ]
     results = []
     for plan in plans:
         # Starting a process takes as long as reading a small file.
         is_small = sum(job.weight for job in plan.jobs) < _SMALL_BYTES
         workers = 1 if is_small else num_workers(settings.ingest.workers)
-        result = land(settings, plan, max_rejects=max_rejects, dry_run=dry_run, workers=workers)
+        if add:
+            result = land_deliveries(
+                settings,
+                plan,
+                delivery_rule(source, plan.relation),
+                arrivals[plan.relation],
+                max_rejects=max_rejects,
+                dry_run=dry_run,
+                workers=workers,
+            )
+        else:
+            result = land(settings, plan, max_rejects=max_rejects, dry_run=dry_run, workers=workers)
         results.append(_with_unequal(settings, result))
     return IngestReport(results, dry_run=dry_run)
 
@@ -147,6 +176,12 @@ def _find(source: str, paths: Sequence[Path]) -> tuple[list[_File], list[str]]:
     return sorted(found.values(), key=lambda file: file.path.name), left_out
 
 
+def _of_dataset(file: _File, dataset: str | None, *, is_added: bool) -> _File:
+    """Name the data set where the caller does, or where a file a day must not be a data set a day."""
+    name = dataset or (file.path.resolve().parent.name if is_added else "")
+    return replace(file, described=replace(file.described, dataset=name)) if name else file
+
+
 def _left_out(path: Path, layout: TutorLayout | None) -> str:
     reason = (
         f"it holds {layout.name} of {' or '.join(layout.sources)}" if layout else "no header of a tutor log"
@@ -160,7 +195,7 @@ def _describe(source: str, path: Path, layout: TutorLayout, head: Head) -> Tutor
     return TutorFile(
         name=path.name,
         source=source,
-        dataset=match["dataset"] if match else path.stem,
+        dataset=_dataset_of(path),
         split=role if role in _SPLITS else None,
         layout=layout,
         sample=_sample(path, layout, head) if "sample" in layout.columns else "",
@@ -214,7 +249,7 @@ def _plan(
                 "tutor",
                 READER_VERSION,
                 source,
-                file.path.name,
+                *_named(file),
                 entry.sha256 or (entry.size, entry.mtime_ns),
                 piece.start,
                 piece.end,
@@ -227,16 +262,29 @@ def _plan(
     ]
     notes = [_note(file, dry_run=dry_run) for file in files]
     notes += left_out
-    synthetic = all(file.path.name.startswith(SYNTHETIC) for file in files)
+    synthetic = bool(files) and all(file.path.name.startswith(SYNTHETIC) for file in files)
     return RelationPlan(
         source=source,
         relation=relation,
         jobs=jobs,
         inputs=inputs,
         release=", ".join(sorted({file.described.dataset for file in files})),
-        licence="none: synthetic students" if synthetic else TERMS,
+        licence="" if not files else "none: synthetic students" if synthetic else TERMS,
         notes=notes,
     )
+
+
+def _named(file: _File) -> list[str]:
+    """Return what of the names of a file enters its rows; the data set mostly follows from the name."""
+    named = [file.path.name]
+    if file.described.dataset != _dataset_of(file.path):
+        named.append(file.described.dataset)
+    return named
+
+
+def _dataset_of(path: Path) -> str:
+    match = _ROLE.match(path.stem)
+    return match["dataset"] if match else path.stem
 
 
 def _note(file: _File, *, dry_run: bool) -> str:

@@ -22,11 +22,14 @@ from edpipe.warehouse.publish import publish, write_published
 from edpipe.warehouse.state import (
     BuildState,
     contracts_path,
+    current_buckets,
+    current_deliveries,
     current_fingerprint,
     current_inputs,
     is_current,
     predictions_fingerprint,
     read_state,
+    touched,
     write_state,
 )
 
@@ -138,6 +141,7 @@ def _build_locked(
     generation = state.generation + int(full)
     fingerprint = current_fingerprint(settings)
     inputs = current_inputs(settings)
+    buckets, deliveries = current_buckets(settings), current_deliveries(settings)
     (settings.home / "tmp").mkdir(parents=True, exist_ok=True)
     context = _open(settings, generation)
     try:
@@ -161,6 +165,8 @@ def _build_locked(
             built_at=built_at,
             rows=rows,
             inputs=inputs,
+            buckets=buckets,
+            deliveries=deliveries,
         ),
     )
     shutil.rmtree(settings.home / "tmp" / "duckdb", ignore_errors=True)
@@ -189,7 +195,7 @@ def _apply(
     from edpipe.warehouse.console import BuildConsole
 
     plan = make_plan(context, select)
-    planned = describe_plan(context, plan, state, inputs)
+    planned = describe_plan(context, plan, state, inputs, touched(settings, state))
     total = len(plan.missing_intervals)
     with track("build", total=total, unit="relations", mode=settings.progress) as progress:
         console = BuildConsole(progress)

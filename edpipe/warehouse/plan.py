@@ -13,12 +13,14 @@ from edpipe.settings import Settings
 from edpipe.warehouse.contract import plain_name
 from edpipe.warehouse.lock import writer_lock
 from edpipe.warehouse.project import FIXED_NOW, open_context
-from edpipe.warehouse.state import BuildState, current_inputs, is_current, read_state
+from edpipe.warehouse.state import BuildState, current_inputs, is_current, read_state, touched
 
 if TYPE_CHECKING:
     from sqlmesh import Context
     from sqlmesh.core.plan import Plan
     from sqlmesh.core.snapshot import Snapshot
+
+INPUT_CHANGED = "input changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,8 @@ class PlannedModel:
     name
         Layer and name, such as ``core.interactions``.
     reason
-        ``new``, ``query changed``, ``input changed``, ``depends on …`` or ``missing``.
+        ``new``, ``query changed``, ``input changed``, ``depends on …`` or ``missing``; where files were
+        added, with the buckets of students that these touched.
     is_stored
         False for views, which cost nothing to make.
     estimated_rows
@@ -100,7 +103,8 @@ def plan_build(settings: Settings, models: Sequence[str] = ()) -> BuildPlan:
         )
         try:
             plan = make_plan(context, selection(context, models))
-            return describe_plan(context, plan, state, current_inputs(settings))
+            inputs = current_inputs(settings)
+            return describe_plan(context, plan, state, inputs, touched(settings, state))
         finally:
             context.close()
 
@@ -137,8 +141,14 @@ def selection(context: Context, models: Sequence[str]) -> list[str] | None:
     return [f"{plain_name(fqn)}+" for fqn in sorted(read & changed)] or [plain_name(min(wanted))]
 
 
-def describe_plan(context: Context, plan: Plan, state: BuildState, inputs: dict[str, int]) -> BuildPlan:
-    """Put SQLMesh's plan in our words, with row estimates."""
+def describe_plan(
+    context: Context,
+    plan: Plan,
+    state: BuildState,
+    inputs: dict[str, int],
+    touched_buckets: dict[str, str],
+) -> BuildPlan:
+    """Put SQLMesh's plan in our words, with row estimates and what deliveries touched."""
     difference = plan.context_diff
     added = {snapshot.name for snapshot in difference.added}
     missing = {item.snapshot_id.name for item in plan.missing_intervals}
@@ -151,9 +161,10 @@ def describe_plan(context: Context, plan: Plan, state: BuildState, inputs: dict[
             continue
         name = plain_name(fqn)
         rows, basis = estimates[name]
-        planned.append(
-            PlannedModel(name, _reason(fqn, plan, added, changed), not model.kind.is_view, rows, basis)
-        )
+        reason = _reason(fqn, plan, added, changed)
+        if reason == INPUT_CHANGED and name in touched_buckets:
+            reason += f": {touched_buckets[name]}"
+        planned.append(PlannedModel(name, reason, not model.kind.is_view, rows, basis))
     removed = tuple(sorted(plain_name(item.name) for item in difference.removed_snapshots))
     return BuildPlan(tuple(planned), removed)
 
@@ -179,7 +190,7 @@ def _direct_reason(fqn: str, plan: Plan) -> str:
     new, old = plan.context_diff.modified_snapshots[fqn]
     same_query = _query_text(new) == _query_text(old)
     if same_query and plain_name(fqn).startswith("raw."):
-        return "input changed"
+        return INPUT_CHANGED
     return "setting changed" if same_query else "query changed"
 
 

@@ -116,6 +116,10 @@ def _counts(manifest: Manifest) -> dict[str, Any]:
         "source_rows": manifest.source_rows,
         "kept_rows": manifest.rows,
         "rejected_rows": manifest.rejected_rows,
+        "duplicate_rows": manifest.duplicate_rows,
+        "late_rows": manifest.late_rows,
+        "conflicting_rows": manifest.conflicting_rows,
+        "num_deliveries": len(manifest.deliveries),
         "num_shards": len(manifest.shards),
         "excluded_members": manifest.excluded_members,
     }

@@ -13,6 +13,7 @@ from edpipe.settings import Settings
 from edpipe.warehouse.project import project_dir, variables
 
 STATE_VERSION = 1
+MOST_BUCKETS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,10 @@ class BuildState:
         Rows of each relation.
     inputs
         Rows of each raw relation that was read.
+    buckets
+        Of raw relations that files are added to, the shard of each bucket of students that was read.
+    deliveries
+        Of the same, how many deliveries they had.
     """
 
     fingerprint: str = ""
@@ -41,6 +46,8 @@ class BuildState:
     built_at: str = ""
     rows: dict[str, int] = field(default_factory=dict)
     inputs: dict[str, int] = field(default_factory=dict)
+    buckets: dict[str, dict[str, str]] = field(default_factory=dict)
+    deliveries: dict[str, int] = field(default_factory=dict)
     version: int = STATE_VERSION
 
 
@@ -89,6 +96,47 @@ def current_fingerprint(settings: Settings) -> str:
 def current_inputs(settings: Settings) -> dict[str, int]:
     """Rows of each raw relation that has been ingested."""
     return {f"raw.{item.source}_{item.relation}": item.rows for item in landed(settings.raw_dir)}
+
+
+def current_buckets(settings: Settings) -> dict[str, dict[str, str]]:
+    """Shard of each bucket of students, of the raw relations that files are added to."""
+    return {
+        f"raw.{item.source}_{item.relation}": {
+            str(shard.bucket): shard.file for shard in item.shards if shard.bucket is not None
+        }
+        for item in landed(settings.raw_dir)
+        if item.deliveries
+    }
+
+
+def current_deliveries(settings: Settings) -> dict[str, int]:
+    """Deliveries of each raw relation that files are added to."""
+    return {
+        f"raw.{item.source}_{item.relation}": len(item.deliveries)
+        for item in landed(settings.raw_dir)
+        if item.deliveries
+    }
+
+
+def touched(settings: Settings, state: BuildState) -> dict[str, str]:
+    """Say which buckets of students hold other rows than at the last build, and what was added since."""
+    said = {}
+    buckets = current_buckets(settings)
+    for item in landed(settings.raw_dir):
+        name = f"raw.{item.source}_{item.relation}"
+        if name not in buckets or name not in state.buckets:
+            continue
+        before, now = state.buckets[name], buckets[name]
+        changed = sorted(int(bucket) for bucket, file in now.items() if before.get(bucket) != file)
+        since = item.deliveries[state.deliveries.get(name, 0) :]
+        added = sum(one.added_rows for one in since)
+        students = sum(one.num_students for one in since)
+        numbers = ", ".join(map(str, changed[:MOST_BUCKETS])) + ", …" * (len(changed) > MOST_BUCKETS)
+        said[name] = (
+            f"{added:,} rows added for {students:,} students, "
+            f"in {len(changed)} of {len(now)} buckets: {numbers}"
+        )
+    return said
 
 
 def prediction_files(settings: Settings) -> dict[str, list[Path]]:

@@ -34,7 +34,17 @@ def manifest_rows(evaluator: MacroEvaluator, manifests: exp.Expression) -> exp.E
     """Expand to one row a manifest with its counts."""
     rows = json.loads(manifests.this)
     text = ("source", "relation", "release", "licence", "selection")
-    numbers = ("source_rows", "kept_rows", "rejected_rows", "num_shards", "excluded_members")
+    numbers = (
+        "source_rows",
+        "kept_rows",
+        "rejected_rows",
+        "duplicate_rows",
+        "late_rows",
+        "conflicting_rows",
+        "num_deliveries",
+        "num_shards",
+        "excluded_members",
+    )
     selects = []
     for row in rows or [dict.fromkeys((*text, *numbers))]:
         literals = [

@@ -156,3 +156,10 @@ def test_scheduled_sources_are_read_from_a_file_a_flag_or_the_environment(tmp_pa
 def test_an_unknown_group_is_refused_even_if_it_is_empty(group, tmp_path):
     with pytest.raises(SettingsError, match="unknown setting"):
         load_settings(file=tmp_path / "edpipe.toml", **{group: {}})
+
+
+def test_deliveries_are_folders_by_source(tmp_path):
+    file = tmp_path / "edpipe.toml"
+    file.write_text('[schedule.deliveries]\nednet = ["/a"]\nkddcup = "/b, /c"\n')
+    wanted = {"ednet": ("/a",), "kddcup": ("/b", "/c")}
+    assert load_settings(file=file).schedule.deliveries == wanted

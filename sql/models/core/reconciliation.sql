@@ -102,10 +102,10 @@ SELECT
   'source_rows_accounted' AS check_name,
   manifests.source AS source,
   manifests.relation AS relation,
-  stored.num_rows + COALESCE(refused.num_rows, 0) AS observed,
+  stored.num_rows + COALESCE(refused.num_rows, 0) + manifests.duplicate_rows AS observed,
   manifests.source_rows AS expected,
   'error' AS severity,
-  'rows kept and rows refused are the rows read from the source' AS detail
+  'rows kept, rows refused and duplicates of other deliveries are the rows read from the source' AS detail
 FROM raw.manifests AS manifests
 INNER JOIN stored ON manifests.source = stored.source AND manifests.relation = stored.relation
 LEFT JOIN refused ON manifests.source = refused.source AND manifests.relation = refused.relation
@@ -119,6 +119,39 @@ SELECT
   'info' AS severity,
   'rows that could not be used: see core.rejects' AS detail
 FROM raw.manifests AS manifests
+UNION ALL
+SELECT
+  'rows_delivered_again' AS check_name,
+  source AS source,
+  relation AS relation,
+  duplicate_rows AS observed,
+  CAST(NULL AS BIGINT) AS expected,
+  'info' AS severity,
+  'rows that an earlier delivery held already: kept once' AS detail
+FROM raw.manifests
+WHERE num_deliveries > 0
+UNION ALL
+SELECT
+  'rows_delivered_late' AS check_name,
+  source AS source,
+  relation AS relation,
+  late_rows AS observed,
+  CAST(NULL AS BIGINT) AS expected,
+  'info' AS severity,
+  'rows that came after later ones of their student: sorted in by time' AS detail
+FROM raw.manifests
+WHERE num_deliveries > 0
+UNION ALL
+SELECT
+  'rows_in_conflict' AS check_name,
+  source AS source,
+  relation AS relation,
+  conflicting_rows AS observed,
+  0 AS expected,
+  'warning' AS severity,
+  'rows of one event with another content: both kept' AS detail
+FROM raw.manifests
+WHERE num_deliveries > 0
 UNION ALL
 SELECT
   'interactions_accounted' AS check_name,

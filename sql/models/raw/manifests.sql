@@ -12,6 +12,10 @@ MODEL (
     source_rows BIGINT,
     kept_rows BIGINT,
     rejected_rows BIGINT,
+    duplicate_rows BIGINT,
+    late_rows BIGINT,
+    conflicting_rows BIGINT,
+    num_deliveries BIGINT,
     num_shards BIGINT,
     excluded_members BIGINT
   ),
@@ -24,12 +28,16 @@ MODEL (
     source_rows = 'Rows read from the source.',
     kept_rows = 'Rows kept.',
     rejected_rows = 'Rows refused with a reason.',
+    duplicate_rows = 'Rows that an earlier delivery held already: kept once.',
+    late_rows = 'Rows that came after later ones of their student: sorted in by time.',
+    conflicting_rows = 'Rows equal to another in all that names an event, other in the rest: both kept; counted where files are added.',
+    num_deliveries = 'Runs that added files; 0 where the relation was read as a whole.',
     num_shards = 'Parquet shards.',
     excluded_members = 'Archive members left out by the selection.'
   ),
   audits (
     unique_combination_of_columns(columns := (source, relation)),
-    forall(criteria := (source_rows = kept_rows + rejected_rows))
+    forall(criteria := (source_rows = kept_rows + rejected_rows + duplicate_rows))
   )
 );
 
@@ -42,6 +50,10 @@ SELECT
   source_rows,
   kept_rows,
   rejected_rows,
+  duplicate_rows,
+  late_rows,
+  conflicting_rows,
+  num_deliveries,
   num_shards,
   excluded_members
 FROM @manifest_rows(@raw_manifests)

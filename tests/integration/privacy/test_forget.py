@@ -229,3 +229,20 @@ def test_the_list_of_the_forgotten_names_nobody_and_is_for_its_owner_alone(sourc
         path.unlink()
     with pytest.raises(SettingsError, match="Others can read"):
         ingest(sources, settings)
+
+
+def test_a_source_that_files_were_added_to_is_refused_and_files_added_leave_the_forgotten_out(tmp_path):
+    settings = settings_at(tmp_path / "data")
+    log = tmp_path / "shop.csv"
+    rows = [(student, item, 1_600_000_000 + 10 * item + student) for student in (1, 2) for item in (1, 2)]
+    names = ("student_id", "item_id", "timestamp")
+    pl.DataFrame(rows, schema=names, orient="row").write_csv(log)
+    asked = {"layout": "columns", "columns": {"time": "timestamp"}}
+    edpipe.ingest("clicks", [log], settings, **asked)
+    edpipe.forget(["shop:1"], settings)
+    edpipe.ingest("clicks", [log], settings, add=True, dataset="shop", **asked)
+    (behaviors,) = [one for one in landed(settings.raw_dir) if one.relation == "behaviors"]
+    assert behaviors.deliveries
+    assert set(raw_rows(settings)["clicks", "behaviors"]["student_id"]) == {"2"}
+    with pytest.raises(SettingsError, match="without `--add`"):
+        edpipe.forget(["shop:2"], settings)

@@ -22,6 +22,9 @@ class AskedError(Exception):
 class FakeFamily:
     name = "strategy"
 
+    def source(self, settings):
+        return "kddcup"
+
     def train(self, settings, **given):
         raise AskedError("train", given)
 

@@ -10,10 +10,18 @@ import pytest
 
 from edpipe import warehouse
 from edpipe.errors import ContractError, WarehouseBusyError
-from edpipe.raw import Manifest, RawShard, write_manifest
+from edpipe.raw import Delivery, Manifest, RawShard, write_manifest
 from edpipe.settings import Settings
 from edpipe.warehouse.lock import lock_holder, writer_lock
-from edpipe.warehouse.state import BuildState, current_fingerprint, read_state, write_state
+from edpipe.warehouse.state import (
+    BuildState,
+    current_buckets,
+    current_deliveries,
+    current_fingerprint,
+    read_state,
+    touched,
+    write_state,
+)
 
 
 def manifest(fingerprint: str) -> Manifest:
@@ -30,6 +38,21 @@ def test_the_fingerprint_sees_data_and_settings_and_nothing_else(settings: Setti
     assert current_fingerprint(settings.model_copy(update={"warehouse": memory})) == first
     write_manifest(settings.raw_dir, manifest("2"))
     assert current_fingerprint(settings) != first
+
+
+def delivered(*files: str, deliveries: int) -> Manifest:
+    shards = [RawShard(file, 3, bucket=bucket) for bucket, file in enumerate(files)]
+    came = [Delivery("2026-01-01T00:00:00+00:00", 1, 5, 3, 2, 0, 0, 2, [0]) for _ in range(deliveries)]
+    return Manifest("ednet", "kt1", "".join(files), [], shards, deliveries=came, read_file="read.parquet")
+
+
+def test_touched_buckets_are_those_whose_shard_is_another(settings: Settings) -> None:
+    write_manifest(settings.raw_dir, delivered("a", "b", deliveries=1))
+    state = BuildState(buckets=current_buckets(settings), deliveries=current_deliveries(settings))
+    write_manifest(settings.raw_dir, delivered("a", "c", "d", deliveries=3))
+    said = {"raw.ednet_kt1": "6 rows added for 4 students, in 2 of 3 buckets: 1, 2"}
+    assert touched(settings, state) == said
+    assert touched(settings, BuildState()) == {}
 
 
 def test_a_damaged_state_counts_as_none(settings: Settings) -> None:
