@@ -243,6 +243,6 @@ def test_a_source_that_files_were_added_to_is_refused_and_files_added_leave_the_
     edpipe.ingest("clicks", [log], settings, add=True, dataset="shop", **asked)
     (behaviors,) = [one for one in landed(settings.raw_dir) if one.relation == "behaviors"]
     assert behaviors.deliveries
-    assert set(raw_rows(settings)["clicks", "behaviors"]["student_id"]) == {"2"}
+    assert set(raw_rows(settings)["clicks.behaviors"]["student_id"]) == {"shop:2"}
     with pytest.raises(SettingsError, match="without `--add`"):
         edpipe.forget(["shop:2"], settings)
