@@ -151,8 +151,8 @@ def _started(settings: Settings, step: str, family: str, source: str) -> Record:
 
 
 def _version() -> str | None:
-    # A checkout that is not installed has none.
-    with suppress(metadata.PackageNotFoundError):
+    # A checkout that is not installed has none; and a record never stops the step that it records.
+    with suppress(metadata.PackageNotFoundError, OSError):
         return metadata.version("edpipe")
     return None
 

@@ -138,12 +138,13 @@ def _train(
         module_of,
         data,
         keeper,
-        family=f"{FAMILY} ({settings.diffumin.long_term})",
+        family=FAMILY,
         run_dir=run.run_dir,
         batches=data.batches_per_epoch,
         seed=settings.seed,
         progress=settings.progress,
         table_learning_rate=settings.diffumin.item_learning_rate,
+        title=f"{FAMILY} ({settings.diffumin.long_term})",
     )
     return keeper
 

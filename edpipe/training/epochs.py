@@ -58,6 +58,7 @@ def run_epochs(
     progress: Mode,
     callbacks: Sequence[Callback] = (),
     table_learning_rate: float | None = None,
+    title: str = "",
 ) -> None:
     """Train until all epochs are done or patience is at its end, from the last whole epoch on.
 
@@ -85,6 +86,8 @@ def run_epochs(
         What else happens, before the keeper looks at the epoch.
     table_learning_rate
         Peak learning rate of tables, where they have one of their own.
+    title
+        What the progress says is trained, where the family alone does not tell.
 
     Raises
     ------
@@ -99,7 +102,8 @@ def run_epochs(
         torch.manual_seed(seed)
         total = batches * settings.max_epochs
         # Shown after the keeper has the epoch's figures. Where epochs are decided it is a second training.
-        told = family if keeper.num_epochs is None else f"{family} again"
+        told = title or family
+        told = told if keeper.num_epochs is None else f"{told} again"
         shown = ShowProgress(told, keeper, progress, batches * (keeper.num_epochs or settings.max_epochs))
         around = [FiniteLoss(family), *callbacks, keeper, shown]
         trainer = build_trainer(settings, run_dir, max_epochs=settings.max_epochs, callbacks=around)

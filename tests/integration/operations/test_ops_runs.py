@@ -80,7 +80,8 @@ def test_the_published_file_holds_the_runs_until_then_with_their_meaning(used):
         kept = connection.execute(RUNS).fetchall()
         comments = dict(
             connection.execute(
-                "select column_name, comment from duckdb_columns() where schema_name = 'ops'"
+                "select column_name, comment from duckdb_columns() "
+                "where schema_name = 'ops' and table_name = 'runs'"
             ).fetchall()
         )
     assert kept == [("build", "failed"), ("ingest", "succeeded"), ("ingest", "skipped"), ("build", "running")]

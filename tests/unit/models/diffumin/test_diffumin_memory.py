@@ -4,7 +4,8 @@ import subprocess
 import sys
 
 MEASURE = """
-import resource
+import re
+from pathlib import Path
 import torch
 from models.batches import ImpressionBatch
 from models.diffumin import DiffuMINConfig, build_diffumin
@@ -23,10 +24,16 @@ batch = ImpressionBatch(
     behavior_outcomes=torch.randint(0, 3, (requests * length,), generator=random),
     behavior_offsets=torch.arange(requests + 1) * length,
 )
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+def peak():
+    # Not ru_maxrss, in which a large parent lives on.
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+
+
+before = peak()
 with torch.inference_mode():
     model(batch)
-taken = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+taken = (peak() - before) * 1024
 print(taken / (requests * length * model.config.item_size * 4))
 """
 
