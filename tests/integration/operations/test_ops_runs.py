@@ -16,6 +16,7 @@ from edpipe.sources.synthetic import write_ednet
 
 # SQLMesh 0.236 defines its models in a way that Pydantic 2.13 and later announce to remove.
 pytestmark = [
+    pytest.mark.slow,  # half a minute; the lines that a demo leaves are tested in test_pipeline.py
     pytest.mark.integration,
     pytest.mark.filterwarnings("ignore:.json_encoders. is deprecated"),
 ]
