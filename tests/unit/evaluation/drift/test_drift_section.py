@@ -18,8 +18,10 @@ ROWS = [
     ("input", "items a day", None, 900, 40, 0.02, 0.05, None, None, None, None, "stable"),
     ("score", "probability", None, 900, 40, 0.13, 0.05, None, None, None, None, "some"),
     *(
-        ("calibration", f"2026-03-{day:02}", datetime(2026, 3, day, tzinfo=UTC), 225, 30)
-        + (value, None, value - 0.03, value + 0.03, 0.7, 0.7 + value, "stable")
+        (
+            *("calibration", f"2026-03-{day:02}", datetime(2026, 3, day, tzinfo=UTC), 225, 30),
+            *(value, None, value - 0.03, value + 0.03, 0.7, 0.7 + value, "stable"),
+        )
         for day, value in ((2, 0.01), (9, -0.02), (16, 0.0), (23, 0.02))
     ),
     ("unseen", "items", None, 900, 40, 0.08, None, None, None, None, None, "some"),
